@@ -1,0 +1,81 @@
+#pragma once
+
+#include "agent/router.hpp"
+#include "decoders/event.hpp"
+#include "sinks/sink.hpp"
+
+#include <string>
+#include <vector>
+
+namespace walcast {
+
+// Writes changes as messages into a batch: each row to its final bytes before the next one is
+// looked at.
+class BatchBuilder {
+public:
+    struct Limits {
+        std::size_t message_bytes = 256 * 1024;  // A longer run is cut.
+        std::size_t action_bytes =
+            16 * 1024 * 1024;                  // A larger one goes out without its large columns.
+        std::size_t batch_bytes = 512 * 1024;  // Counted once for each channel.
+        std::size_t batch_messages = 512;      // Likewise. Redis serves nobody else meanwhile.
+    };
+    struct Counts {
+        std::uint64_t actions = 0;
+        std::uint64_t omitted = 0;     // Actions sent without their large columns.
+        std::uint64_t unroutable = 0;  // Changes that a rule could not route.
+    };
+
+    // `router` must outlive the builder.
+    BatchBuilder(Router& router, Limits limits) : router_(router), limits_(limits) {}
+
+    void begin(const TransactionInfo& transaction);
+    void add(const Change& change, SyncId first_id);
+    void add_truncate(const Truncate& truncate, SyncId first_id);
+    void end_transaction() { close_message(); }
+
+    bool is_empty() const { return batch_.messages.empty(); }
+    bool is_full() const {
+        return weight_ >= limits_.batch_bytes || batch_.channels.size() >= limits_.batch_messages;
+    }
+
+    // What has been written since the last time; `spare` is written into from now on.
+    Batch take(Batch spare);
+
+    // What an operator should hear of, once for each table.
+    std::vector<std::string> take_notices();
+    const Counts& counts() const { return counts_; }
+
+private:
+    struct Group {  // Channels that hear of the same routes.
+        std::vector<std::size_t> channels;
+        std::vector<std::size_t> routes;
+    };
+
+    void add_groups(SyncId first_id);
+    void open_message(const std::vector<std::size_t>& channels);
+    bool is_open_for(const std::vector<std::size_t>& channels) const;
+    void append_action(const Route& found, SyncId first_id);
+    void append_data(const Route& found);
+    void close_message();
+    void add_reset(std::string_view model_json, std::string_view reason, SyncId sync_id);
+    void reset_unroutable(const Change& change, SyncId sync_id);
+    void notice(const Relation& relation, std::string_view what);
+
+    Router& router_;
+    Limits limits_;
+    Batch batch_;
+    std::size_t weight_ = 0;
+    bool is_open_ = false;  // The last message may still grow.
+    TransactionInfo transaction_;
+    Routes routes_;
+    std::vector<Group> groups_;
+    std::size_t group_count_ = 0;
+    std::string scratch_;
+    std::vector<std::string> models_reset_;  // In this transaction; once is enough.
+    std::vector<std::string> notices_;
+    std::unordered_set<std::string> noticed_;
+    Counts counts_;
+};
+
+}  // namespace walcast

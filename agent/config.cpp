@@ -1,0 +1,312 @@
+#include "agent/config.hpp"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <numeric>
+#include <sstream>
+
+namespace walcast {
+
+namespace {
+
+// A key with one value. All take text, so that file and environment are read alike.
+struct Key {
+    std::string_view path;
+    void (*set)(Config& config, const std::string& text);  // Throws std::invalid_argument.
+};
+
+std::uint64_t read_count(const std::string& text) {
+    std::uint64_t count = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    if (error != std::errc{} || end != text.data() + text.size() || count == 0)
+        throw std::invalid_argument("expected a number above 0");
+    return count;
+}
+
+std::chrono::seconds read_age(const std::string& text) {
+    std::int64_t count = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+    auto seconds = unit == "s"   ? 1
+                   : unit == "m" ? 60
+                   : unit == "h" ? 3600
+                   : unit == "d" ? 86400
+                                 : 0;
+    if (error != std::errc{} || count <= 0 || count > 36500 || seconds == 0)
+        throw std::invalid_argument("expected a time such as \"90s\", \"30m\", \"24h\" or \"7d\"");
+    return std::chrono::seconds{count * seconds};
+}
+
+void expect_slot_name(const std::string& text) {
+    auto is_valid =
+        !text.empty() && text.size() <= 63 &&
+        text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos;
+    if (!is_valid) throw std::invalid_argument("a slot's name has 1 to 63 of a-z, 0-9 and _");
+}
+
+const Key keys[] = {
+    {"source.url", [](Config& config, const std::string& text) { config.source.url = text; }},
+    {"source.slot",
+     [](Config& config, const std::string& text) {
+         expect_slot_name(text);
+         config.source.slot = text;
+     }},
+    {"source.publication",
+     [](Config& config, const std::string& text) {
+         if (text.empty() || text.size() > 63)
+             throw std::invalid_argument("a publication's name has 1 to 63 bytes");
+         config.source.publication = text;
+     }},
+    {"source.plugin",
+     [](Config& config, const std::string& text) {
+         if (text != "pgoutput")
+             throw std::invalid_argument("expected \"pgoutput\"; wal2json is not supported yet");
+         config.source.plugin = text;
+     }},
+    {"redis.url",
+     [](Config& config, const std::string& text) { config.redis.address = parse_redis_url(text); }},
+    {"redis.prefix", [](Config& config, const std::string& text) { config.redis.prefix = text; }},
+    {"redis.history.length",
+     [](Config& config, const std::string& text) {
+         config.redis.history_length = read_count(text);
+     }},
+    {"redis.history.age",
+     [](Config& config, const std::string& text) { config.redis.history_age = read_age(text); }},
+};
+constexpr std::string_view sections[] = {"source", "redis", "redis.history", "rule"};
+constexpr std::string_view rule_keys[] = {"table", "model", "channels", "id", "unroutable"};
+
+// Where in the file, for errors.
+struct Place {
+    const std::string& file;
+    toml::source_position at;
+
+    [[noreturn]] void fail(std::string_view why) const {
+        throw ConfigError(fmt::format("{}:{}:{}: {}", file, at.line, at.column, why));
+    }
+};
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        auto diagonal = std::exchange(row[0], i);
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            auto changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+            diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, changed}));
+        }
+    }
+    return row.back();
+}
+
+template <typename Names>
+std::string nearest(std::string_view to, const Names& names) {
+    return std::string(*std::min_element(std::begin(names), std::end(names), [&](auto a, auto b) {
+        return edit_distance(to, a) < edit_distance(to, b);
+    }));
+}
+
+// The known keys directly in a section, for suggestions.
+std::vector<std::string_view> names_in(std::string_view section) {
+    std::vector<std::string_view> names;
+    auto add = [&](std::string_view path) {
+        if (!section.empty()) {
+            if (!path.starts_with(section) || path.size() <= section.size() ||
+                path[section.size()] != '.')
+                return;
+            path.remove_prefix(section.size() + 1);
+        }
+        names.push_back(path.substr(0, path.find('.')));
+    };
+    for (const auto& key : keys) add(key.path);
+    if (section.empty()) names.emplace_back("rule");
+    return names;
+}
+
+[[noreturn]] void unknown_key(const Place& place, std::string_view name, std::string_view section,
+                              const std::vector<std::string_view>& known) {
+    place.fail(fmt::format("unknown key \"{}\"{}; did you mean \"{}\"?", name,
+                           section.empty() ? "" : fmt::format(" in [{}]", section),
+                           nearest(name, known)));
+}
+
+std::string text_of(const toml::node& node, const Place& place, std::string_view path) {
+    if (auto text = node.value_exact<std::string>()) return *text;
+    if (auto number = node.value_exact<std::int64_t>()) return fmt::to_string(*number);
+    place.fail(fmt::format("{}: expected a string or a number", path));
+}
+
+void read_section(Config& config, const toml::table& table, const std::string& section);
+
+void read_value(Config& config, const toml::node& node, const std::string& path, const Place& place,
+                std::string_view section, std::string_view name) {
+    if (std::find(std::begin(sections), std::end(sections), path) != std::end(sections)) {
+        const auto* inner = node.as_table();
+        if (inner == nullptr) place.fail(fmt::format("{}: expected a table", path));
+        return read_section(config, *inner, path);
+    }
+    const auto* key = std::find_if(std::begin(keys), std::end(keys),
+                                   [&](const Key& k) { return k.path == path; });
+    if (key == std::end(keys)) unknown_key(place, name, section, names_in(section));
+    try {
+        key->set(config, text_of(node, place, path));
+    } catch (const std::invalid_argument& error) {
+        place.fail(fmt::format("{}: {}", path, error.what()));
+    }
+}
+
+std::vector<std::string> read_strings(const toml::node& node, const Place& place,
+                                      std::string_view name) {
+    std::vector<std::string> strings;
+    const auto* array = node.as_array();
+    if (array == nullptr) place.fail(fmt::format("{}: expected a list of strings", name));
+    for (const auto& item : *array) {
+        auto text = item.value_exact<std::string>();
+        if (!text)
+            Place{place.file, item.source().begin}.fail(fmt::format("{}: expected a string", name));
+        strings.push_back(*text);
+    }
+    return strings;
+}
+
+void set_in_rule(Rule& rule, std::string_view name, const toml::node& node, const Place& place) {
+    auto text = [&] {
+        auto value = node.value_exact<std::string>();
+        if (!value || value->empty()) place.fail(fmt::format("{}: expected a string", name));
+        return *value;
+    };
+    if (name == "table") {
+        rule.table = text();
+        if (rule.table.find('.') == std::string::npos)
+            place.fail(fmt::format("table: expected schema and table: \"public.{}\"", rule.table));
+    } else if (name == "model") {
+        rule.model = text();
+    } else if (name == "id") {
+        rule.id = read_strings(node, place, name);
+        if (rule.id.empty()) place.fail("id: expected at least one column");
+    } else if (name == "channels") {
+        const auto* array = node.as_array();
+        auto texts = read_strings(node, place, name);
+        if (texts.empty()) place.fail("channels: expected at least one channel");
+        for (std::size_t i = 0; i < texts.size(); ++i) {
+            try {
+                rule.channels.push_back(parse_channel_template(texts[i]));
+            } catch (const std::invalid_argument& error) {
+                Place{place.file, array->get(i)->source().begin}.fail(
+                    fmt::format("channels: {}", error.what()));
+            }
+        }
+    } else if (name == "unroutable") {
+        auto policy = text();
+        if (policy == "error")
+            rule.unroutable = Unroutable::error;
+        else if (policy == "reset")
+            rule.unroutable = Unroutable::reset;
+        else if (policy == "skip")
+            rule.unroutable = Unroutable::skip;
+        else
+            place.fail(fmt::format("unroutable: \"{}\"; expected \"reset\", \"error\" or \"skip\"",
+                                   policy));
+    } else {
+        unknown_key(place, name, "[rule]", {std::begin(rule_keys), std::end(rule_keys)});
+    }
+}
+
+void read_rules(Config& config, const toml::node& node, const Place& place) {
+    const auto* array = node.as_array();
+    if (array == nullptr)
+        place.fail("rule: write [[rule]], with double brackets: there can be several");
+    for (const auto& item : *array) {
+        Place here{place.file, item.source().begin};
+        const auto* table = item.as_table();
+        if (table == nullptr) here.fail("rule: expected a table");
+        Rule rule;
+        rule.line = here.at.line;
+        for (const auto& [key, value] : *table)
+            set_in_rule(rule, key.str(), value, Place{place.file, key.source().begin});
+        if (rule.table.empty()) here.fail("rule: table is missing: table = \"public.todos\"");
+        if (rule.channels.empty())
+            here.fail("rule: channels is missing: channels = [\"todos:{id}\"]");
+        config.rules.push_back(std::move(rule));
+    }
+}
+
+void read_section(Config& config, const toml::table& table, const std::string& section) {
+    for (const auto& [key, value] : table) {
+        Place place{config.file, key.source().begin};
+        auto path =
+            section.empty() ? std::string(key.str()) : fmt::format("{}.{}", section, key.str());
+        if (path == "rule")
+            read_rules(config, value, place);
+        else
+            read_value(config, value, path, place, section, key.str());
+    }
+}
+
+void apply_environment(Config& config, const Environment& environment) {
+    for (const auto& key : keys) {
+        std::string name = "WALCAST_";
+        for (auto character : key.path)
+            name += character == '.'
+                        ? '_'
+                        : static_cast<char>(std::toupper(static_cast<unsigned char>(character)));
+        auto text = environment(name);
+        if (!text) continue;
+        try {
+            key.set(config, *text);
+        } catch (const std::invalid_argument& error) {
+            throw ConfigError(fmt::format("{}: {}", name, error.what()));
+        }
+    }
+}
+
+}  // namespace
+
+Config default_config(const Environment& environment) {
+    Config config;
+    apply_environment(config, environment);
+    return config;
+}
+
+Config parse_config(std::string_view text, const std::string& file,
+                    const Environment& environment) {
+    Config config;
+    config.file = file;
+    try {
+        read_section(config, toml::parse(text, file), "");
+    } catch (const toml::parse_error& error) {
+        Place{file, error.source().begin}.fail(error.description());
+    }
+    apply_environment(config, environment);
+    return config;
+}
+
+Config load_config(const std::string& file, Presence presence, const Environment& environment) {
+    std::vector<std::string> candidates{"walcast.toml", "/etc/walcast/walcast.toml"};
+    if (!file.empty()) candidates = {file};
+    for (const auto& candidate : candidates) {
+        std::ifstream in(candidate);
+        std::ostringstream text;
+        if (!in || !(text << in.rdbuf())) continue;
+        return parse_config(text.str(), candidate, environment);
+    }
+    if (!file.empty()) throw ConfigError(fmt::format("{}: cannot be read", file));
+    if (presence == Presence::optional) return default_config(environment);
+    throw ConfigError(
+        "no configuration: neither walcast.toml nor /etc/walcast/walcast.toml is there; "
+        "give one with --config, deploy/walcast.toml is a sample");
+}
+
+bool matches_table(const Rule& rule, const std::string& schema, const std::string& name) {
+    // FNM_PATHNAME with the dot as `/`: a `*` does not run from one name into the other.
+    auto dot = rule.table.find('.');
+    return fnmatch(rule.table.substr(0, dot).c_str(), schema.c_str(), 0) == 0 &&
+           fnmatch(rule.table.substr(dot + 1).c_str(), name.c_str(), 0) == 0;
+}
+
+}  // namespace walcast

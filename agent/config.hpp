@@ -1,0 +1,64 @@
+#pragma once
+
+#include "agent/channel_template.hpp"
+#include "agent/errors.hpp"
+#include "sinks/redis_sink.hpp"
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace walcast {
+
+// What happens to a delete or a move whose channels the replica identity does not tell.
+enum class Unroutable {
+    reset,  // All clients fetch that model afresh.
+    error,  // The agent stops.
+    skip,   // It is counted and logged once a table.
+};
+
+// Which rows become which model, and who hears of them.
+struct Rule {
+    std::string table;  // schema.table; `*` and `?` match as in a shell, within either name.
+    std::string model;  // Empty: the table's name.
+    std::vector<ChannelTemplate> channels;
+    std::vector<std::string> id;  // Columns; empty: the primary key.
+    Unroutable unroutable = Unroutable::reset;
+    unsigned line = 0;  // In the configuration file.
+};
+
+struct Config {
+    struct Source {
+        std::string url;  // Empty: the usual PG* variables.
+        std::string slot = "walcast";
+        std::string publication = "walcast";
+        std::string plugin = "pgoutput";
+    };
+    Source source;
+    RedisSettings redis;
+    std::vector<Rule> rules;
+    std::string file;  // Where it was read from.
+};
+
+// Looks a variable of the environment up.
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+
+// Reads TOML `text`, which came from `file`, and then what the environment overrides:
+// WALCAST_SOURCE_URL for [source] url, and so on. Throws ConfigError with file, line, column and
+// what would do.
+Config parse_config(std::string_view text, const std::string& file, const Environment& environment);
+
+// Only the defaults and the environment, for commands that need no file.
+Config default_config(const Environment& environment);
+
+// Reads `file` or, when that is empty, walcast.toml here or in /etc/walcast/. Throws ConfigError
+// when there is none, unless `is_optional`.
+enum class Presence { required, optional };
+Config load_config(const std::string& file, Presence presence, const Environment& environment);
+
+// Does `table` of a rule name this table?
+bool matches_table(const Rule& rule, const std::string& schema, const std::string& name);
+
+}  // namespace walcast

@@ -1,0 +1,56 @@
+#pragma once
+
+#include "agent/errors.hpp"
+#include "decoders/event.hpp"
+#include "sinks/sink.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace walcast {
+
+// Gives each change its place in commit order, from where a sink has got to. What the position
+// covers is passed over; that it is the same as then is checked by its hash. Pure.
+//
+// Ids follow what the stream holds and never what the rules want: one for an insert, a delete, each
+// table of a truncate and a `walcast:event`; two for an update.
+class Numbering {
+public:
+    explicit Numbering(Position position)
+        : position_(std::move(position)), resumed_(position_.partial) {}
+
+    // Throws Gap when a transaction that was sent in part does not come again.
+    void begin(const TransactionInfo& transaction);
+
+    // The first of the `count` ids of the change whose bytes are `message`, or nothing when the
+    // position covers it. Throws Gap when it is not what was sent before.
+    std::optional<SyncId> take(std::string_view message, unsigned count);
+
+    void commit(Lsn end_lsn);
+
+    // The same for a message that is a transaction of its own, ending at `lsn`. Zero ids for a
+    // message that none are due to.
+    std::optional<SyncId> take_alone(Lsn lsn, unsigned count);
+
+    // All that ends at or below `lsn` has come, says the server. Between transactions only. Throws
+    // Gap when a transaction sent in part should have been there.
+    void reached(Lsn lsn);
+
+    bool is_in_transaction() const { return is_in_transaction_; }
+
+    // Everything numbered so far.
+    const Position& position() const { return position_; }
+
+private:
+    [[noreturn]] void missing(std::string_view instead, Lsn lsn) const;
+    SyncId advance(unsigned count);
+
+    Position position_;
+    std::optional<PartialTransaction> resumed_;  // What was sent of the transaction to come again.
+    bool is_in_transaction_ = false;
+    bool is_covered_ = false;  // This whole transaction is.
+    PartialTransaction current_;
+};
+
+}  // namespace walcast

@@ -1,0 +1,340 @@
+#include "agent/pg_connection.hpp"
+
+#include "agent/concurrency.hpp"
+#include "agent/errors.hpp"
+
+#include <fmt/format.h>
+#include <libpq-fe.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+namespace walcast {
+
+using asio::use_awaitable;
+using asio::posix::stream_descriptor;
+
+PgParameters parse_conninfo(const std::string& conninfo) {
+    char* error = nullptr;
+    std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options(
+        PQconninfoParse(conninfo.c_str(), &error), PQconninfoFree);
+    std::unique_ptr<char, void (*)(void*)> message(error, PQfreemem);
+    if (!options) {
+        // libpq's message may quote the whole string, password included.
+        std::string_view why = message ? message.get() : "";
+        auto is_quoting = why.find(conninfo) != std::string_view::npos;
+        throw std::invalid_argument(
+            is_quoting || why.empty()
+                ? "not a Postgres URL; expected postgres://user@host:5432/database"
+                : std::string(why.substr(0, why.find('\n'))));
+    }
+    PgParameters parameters;
+    for (const auto* option = options.get(); option->keyword != nullptr; ++option)
+        if (option->val != nullptr) parameters.emplace_back(option->keyword, option->val);
+    return parameters;
+}
+
+static std::string quote(std::string_view text, char mark) {
+    std::string out(1, mark);
+    for (auto character : text) {
+        if (character == mark) out += mark;
+        out += character;
+    }
+    return out + mark;
+}
+
+std::string quote_identifier(std::string_view name) {
+    return quote(name, '"');
+}
+
+std::string quote_literal(std::string_view text) {
+    return quote(text, '\'');
+}
+
+void PgConnection::Finish::operator()(pg_conn* connection) const {
+    PQfinish(connection);
+}
+
+void PgConnection::Clear::operator()(pg_result* result) const {
+    PQclear(result);
+}
+
+void PgConnection::FreeMemory::operator()(char* memory) const {
+    PQfreemem(memory);
+}
+
+PgConnection::PgConnection(asio::any_io_executor executor, std::string conninfo, Mode mode)
+    : executor_(std::move(executor)),
+      conninfo_(std::move(conninfo)),
+      mode_(mode),
+      socket_(executor_) {}
+
+PgConnection::~PgConnection() = default;
+
+void PgConnection::close() {
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+    connection_.reset();
+}
+
+int PgConnection::server_version() const {
+    return PQserverVersion(connection_.get());
+}
+
+std::string PgConnection::parameter(const char* name) const {
+    const auto* value = PQparameterStatus(connection_.get(), name);
+    return value == nullptr ? "" : value;
+}
+
+std::string PgConnection::user() const {
+    return PQuser(connection_.get());
+}
+
+std::string PgConnection::database() const {
+    return PQdb(connection_.get());
+}
+
+void PgConnection::follow_socket() {
+    auto current = PQsocket(connection_.get());
+    if (current < 0) fail("connect");
+    // Its number alone does not tell: a new socket may bear the old one's.
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+    auto duplicate = dup(current);
+    if (duplicate < 0) throw PgError(fmt::format("postgres: dup: {}", std::strerror(errno)));
+    socket_.assign(duplicate);
+}
+
+asio::awaitable<void> PgConnection::wait_readable() {
+    boost::system::error_code error;
+    co_await socket_.async_wait(stream_descriptor::wait_read,
+                                asio::redirect_error(use_awaitable, error));
+    auto state = co_await asio::this_coro::cancellation_state;
+    auto is_cancelled = state.cancelled() != asio::cancellation_type::none;
+    if (error && (is_cancelled || error != asio::error::operation_aborted))
+        throw boost::system::system_error(error);
+}
+
+void PgConnection::interrupt() {
+    boost::system::error_code ignored;
+    socket_.cancel(ignored);
+}
+
+asio::awaitable<void> PgConnection::wait_writable() {
+    co_await socket_.async_wait(stream_descriptor::wait_write, use_awaitable);
+}
+
+// --- connecting ---
+
+// Settings of database and role apply to this session too, and change the text of every value: with
+// extra_float_digits = -5 digits are lost.
+static constexpr std::string_view pinned_settings =
+    "-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres -c extra_float_digits=3 -c "
+    "bytea_output=hex "
+    "-c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=0 -c "
+    "idle_in_transaction_session_timeout=0";
+
+static PgParameters connection_parameters(const std::string& conninfo, PgConnection::Mode mode) {
+    auto parameters = parse_conninfo(conninfo);
+    auto set = [&](std::string_view keyword, std::string value) {
+        auto found = std::find_if(parameters.begin(), parameters.end(), [&](const auto& parameter) {
+            return parameter.first == keyword;
+        });
+        if (found == parameters.end())
+            parameters.emplace_back(keyword, std::move(value));
+        else
+            found->second = std::move(value);
+    };
+    auto set_default = [&](std::string_view keyword, std::string value) {
+        auto is_given =
+            std::any_of(parameters.begin(), parameters.end(),
+                        [&](const auto& parameter) { return parameter.first == keyword; });
+        if (!is_given) parameters.emplace_back(keyword, std::move(value));
+    };
+    std::string options;
+    for (const auto& [keyword, value] : parameters)
+        if (keyword == "options") options = value + " ";
+    // Ours last: of two settings of one name the later one counts.
+    set("options", options + std::string(pinned_settings));
+    set("client_encoding", "UTF8");
+    set_default("fallback_application_name", "walcast");
+    set_default("connect_timeout", "10");
+    set_default("keepalives_idle", "30");
+    set_default("keepalives_interval", "10");
+    set_default("keepalives_count", "3");
+    set_default("tcp_user_timeout", "60000");
+    if (mode == PgConnection::Mode::replication) set("replication", "database");
+    return parameters;
+}
+
+asio::awaitable<void> PgConnection::open() {
+    auto parameters = connection_parameters(conninfo_, mode_);
+    std::vector<const char*> keywords;
+    std::vector<const char*> values;
+    for (const auto& [keyword, value] : parameters) {
+        keywords.push_back(keyword.c_str());
+        values.push_back(value.c_str());
+    }
+    keywords.push_back(nullptr);
+    values.push_back(nullptr);
+    connection_.reset(PQconnectStartParams(keywords.data(), values.data(), 0));
+    if (!connection_) throw std::bad_alloc();
+    if (PQstatus(connection_.get()) == CONNECTION_BAD) fail("connect");
+    for (auto poll = PGRES_POLLING_WRITING; poll != PGRES_POLLING_OK;
+         poll = PQconnectPoll(connection_.get())) {
+        if (poll == PGRES_POLLING_FAILED) fail("connect");
+        follow_socket();
+        if (poll == PGRES_POLLING_READING)
+            co_await wait_readable();
+        else
+            co_await wait_writable();
+    }
+    follow_socket();
+    PQsetnonblocking(connection_.get(), 1);
+    PQsetNoticeReceiver(
+        connection_.get(),
+        [](void* self, const pg_result* result) {
+            auto& connection = *static_cast<PgConnection*>(self);
+            std::string_view message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+            if (connection.on_notice) connection.on_notice(message);
+        },
+        this);
+}
+
+// --- commands ---
+
+void PgConnection::fail(std::string_view attempted, const pg_result* result) {
+    const auto* sqlstate =
+        result == nullptr ? nullptr : PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const auto* message =
+        result == nullptr ? PQerrorMessage(connection_.get()) : PQresultErrorMessage(result);
+    std::string code = sqlstate == nullptr ? "" : sqlstate;
+    std::string_view text = message == nullptr ? "" : message;
+    // While connecting libpq keeps no SQLSTATE; these texts it does not translate for a C locale
+    // server.
+    if (code.empty()) {
+        struct Text {
+            std::string_view says;
+            const char* code;
+        };
+        static constexpr Text texts[] = {
+            {"password authentication failed", "28P01"},
+            {"no password supplied", "28P01"},
+            {"no pg_hba.conf entry", "28000"},
+            {"role \"", "28000"},
+            {"start walsender", "42501"},
+            {"start WAL sender", "42501"},
+        };
+        for (const auto& known : texts)
+            if (text.find(known.says) != std::string_view::npos) code = known.code;
+        auto is_database_missing = text.find("database \"") != std::string_view::npos &&
+                                   text.find("does not exist") != std::string_view::npos;
+        if (is_database_missing) code = "3D000";
+    }
+    throw_pg_error(attempted, code, text);
+}
+
+asio::awaitable<void> PgConnection::flush() {
+    for (;;) {
+        auto left = PQflush(connection_.get());
+        if (left < 0) fail("send");
+        if (left == 0) co_return;
+        co_await wait_writable();
+    }
+}
+
+asio::awaitable<PgConnection::Result> PgConnection::next_result() {
+    while (PQisBusy(connection_.get()) != 0) {
+        co_await wait_readable();
+        if (PQconsumeInput(connection_.get()) == 0) fail("receive");
+    }
+    co_return Result(PQgetResult(connection_.get()));
+}
+
+asio::awaitable<PgRows> PgConnection::query(std::string sql, std::string attempted) {
+    if (PQsendQuery(connection_.get(), sql.c_str()) == 0) fail(attempted);
+    co_await flush();
+    PgRows rows;
+    Result failed;
+    for (;;) {
+        auto result = co_await next_result();
+        if (!result) break;
+        auto status = PQresultStatus(result.get());
+        if (status == PGRES_TUPLES_OK) {
+            for (auto i = 0; i < PQntuples(result.get()); ++i) {
+                auto& row = rows.emplace_back();
+                for (auto j = 0; j < PQnfields(result.get()); ++j)
+                    row.emplace_back(PQgetvalue(result.get(), i, j));
+            }
+        } else if (status != PGRES_COMMAND_OK && status != PGRES_EMPTY_QUERY && !failed) {
+            failed = std::move(result);
+        }
+    }
+    if (failed) fail(attempted, failed.get());
+    co_return rows;
+}
+
+asio::awaitable<void> PgConnection::start_copy(std::string command, std::string attempted) {
+    if (PQsendQuery(connection_.get(), command.c_str()) == 0) fail(attempted);
+    co_await flush();
+    auto result = co_await next_result();
+    if (PQresultStatus(result.get()) != PGRES_COPY_BOTH) fail(attempted, result.get());
+}
+
+// --- streaming ---
+
+std::optional<std::string_view> PgConnection::next_frame() {
+    if (!connection_) throw PgError("postgres: not connected");
+    frame_.reset();
+    char* frame = nullptr;
+    auto size = PQgetCopyData(connection_.get(), &frame, 1);
+    if (size == 0) return std::nullopt;
+    if (size < 0) fail_stream();
+    frame_.reset(frame);
+    return std::string_view(frame, static_cast<std::size_t>(size));
+}
+
+void PgConnection::fail_stream() {
+    // The error, if there was one, is in the result that follows.
+    Result result(PQgetResult(connection_.get()));
+    if (!result || PQresultStatus(result.get()) == PGRES_COMMAND_OK)
+        throw PgError("postgres: the server ended the stream: it is stopping");
+    fail("stream", result.get());
+}
+
+void PgConnection::receive() {
+    if (!connection_) throw PgError("postgres: not connected");
+    if (PQconsumeInput(connection_.get()) == 0) fail("receive");
+}
+
+asio::awaitable<void> PgConnection::put_copy(std::string frame) {
+    for (;;) {
+        if (!connection_) throw PgError("postgres: not connected");
+        auto put = PQputCopyData(connection_.get(), frame.data(), static_cast<int>(frame.size()));
+        if (put < 0) fail("send status");
+        if (put > 0) break;
+        co_await wait_writable();
+    }
+    co_await flush();
+}
+
+asio::awaitable<void> PgConnection::end_copy() {
+    if (PQputCopyEnd(connection_.get(), nullptr) < 0) fail("end the stream");
+    co_await flush();
+    for (;;) {
+        char* frame = nullptr;
+        auto size = PQgetCopyData(connection_.get(), &frame, 1);
+        frame_.reset(frame);
+        if (size < 0) break;
+        if (size > 0) continue;
+        co_await wait_readable();
+        if (PQconsumeInput(connection_.get()) == 0) fail("receive");
+    }
+    while (auto result = co_await next_result()) {
+        if (PQresultStatus(result.get()) == PGRES_FATAL_ERROR) fail("end the stream", result.get());
+    }
+}
+
+}  // namespace walcast

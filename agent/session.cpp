@@ -1,0 +1,368 @@
+#include "agent/session.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <random>
+
+namespace walcast {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+// Positions of an idle stream are written this often.
+static constexpr milliseconds idle_interval{1000};
+// Answers to a server that asks again at once.
+static constexpr milliseconds answer_interval{10};
+// A server that stops waits for us; when Redis is away so long, we let it go.
+static constexpr milliseconds hold_up_max{5000};
+
+// --- where to begin ---
+
+void refuse_older_timeline(const std::optional<Stored>& stored,
+                           const ReplicationStream::Facts& facts) {
+    if (!stored || stored->source.system_id != facts.source.system_id) return;
+    if (facts.source.timeline < stored->source.timeline)
+        throw SetupError(
+            fmt::format("postgres: this server is on timeline {}, but the position in the sink is "
+                        "of timeline {}: an old primary? "
+                        "Point [source] url at the current one",
+                        facts.source.timeline, stored->source.timeline));
+}
+
+std::optional<std::string> find_gap(const std::optional<Stored>& stored,
+                                    const ReplicationStream::Facts& facts) {
+    if (!stored) return "no position is stored";
+    const auto& position = stored->position;
+    if (stored->source.system_id != facts.source.system_id)
+        return fmt::format("the database is another one: system {} instead of {}",
+                           facts.source.system_id, stored->source.system_id);
+    if (stored->source.timeline != facts.source.timeline) {
+        auto end = facts.timeline_ends.find(stored->source.timeline);
+        if (end == facts.timeline_ends.end() || end->second < position.lsn)
+            return fmt::format("timeline {} was left before {}", stored->source.timeline,
+                               position.lsn);
+    }
+    if (facts.confirmed_lsn > position.lsn)
+        return fmt::format("slot {} begins at {}, after {}: it was made anew or moved",
+                           facts.source.slot, facts.confirmed_lsn, position.lsn);
+    if (facts.wal_end < position.lsn)
+        return fmt::format("the log ends at {}, before {}: the database was restored",
+                           facts.wal_end, position.lsn);
+    if (position.partial && stored->source.fingerprint != facts.source.fingerprint)
+        return "plugin, options or publications changed in the middle of a transaction";
+    return std::nullopt;
+}
+
+static std::string random_epoch() {
+    constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuvwxyz";
+    std::random_device random;
+    std::string epoch;
+    for (auto i = 0; i < 8; ++i) epoch += digits[random() % digits.size()];
+    return epoch;
+}
+
+// Above every id that may have been given out before.
+static Position first_of_epoch(const std::optional<Stored>& stored,
+                               const ReplicationStream::Facts& facts) {
+    auto now =
+        std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+    Position position{.epoch = random_epoch(),
+                      .sync_id = stored ? stored->position.sync_id : 0,
+                      .lsn = facts.confirmed_lsn,
+                      .partial = std::nullopt};
+    position.sync_id = std::max({position.sync_id, facts.confirmed_lsn.value,
+                                 static_cast<SyncId>(now.time_since_epoch().count())});
+    return position;
+}
+
+// --- the whole ---
+
+Session::Session(asio::any_io_executor executor, ReplicationStream::Settings stream,
+                 const std::vector<Rule>& rules, Router::WithoutId without_id, Sink& sink,
+                 Memory& memory, Log& log, Limits limits)
+    : executor_(executor),
+      stream_(executor, std::move(stream)),
+      sink_(sink),
+      memory_(memory),
+      log_(log),
+      limits_(limits),
+      router_(rules, stream_.facts().catalog, memory.not_in_catalog, without_id),
+      builder_(router_, limits.batches),
+      queue_(executor),
+      started_(executor),
+      report_due_(executor) {
+    stream_.connection().on_notice = [this](std::string_view line) {
+        log_.warn("postgres notice={}", quoted(line));
+    };
+}
+
+asio::awaitable<void> Session::run() {
+    auto starting = stream_.start();  // The slot is the lock: take it first.
+    auto is_in_time = co_await within(limits_.connect, std::move(starting));
+    if (!is_in_time) throw PgError("postgres: no answer while connecting");
+    has_started_ = true;
+    co_await run_together(read(), publish(), report());  // Ends with the first error.
+
+    StandbyStatus status{
+        received_, confirmed_,
+        std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now())};
+    auto reporting = stream_.report(status);
+    co_await within(milliseconds{1000}, std::move(reporting));
+    auto finishing = stream_.finish();
+    co_await within(milliseconds{1000}, std::move(finishing));
+}
+
+void Session::stop() {
+    stopping_since_ = steady_clock::now();
+    started_.raise();
+    report_due_.raise();
+    stream_.interrupt();
+}
+
+// --- from Postgres ---
+
+asio::awaitable<void> Session::read() {
+    while (!numbering_ && !stopping_since_) co_await started_.wait();
+    while (!stopping_since_) {
+        while (auto message = stream_.next()) {
+            handle(*message);
+            if (builder_.is_full()) co_await push();
+        }
+        stream_.receive();
+        if (auto message = stream_.next()) {
+            handle(*message);
+            continue;
+        }
+        // All that has arrived is handled: whatever is ready goes out at once.
+        if (is_push_due()) co_await push();
+        if (!stopping_since_) co_await wait_for_more();
+        stream_.receive();
+    }
+    if (numbering_ && numbering_->position() != queued_) co_await push();
+    queue_.close();
+    if (queue_.is_done()) co_return;
+    for (Signal never(executor_);;) co_await never.wait();  // Until all is published.
+}
+
+asio::awaitable<void> Session::wait_for_more() {
+    auto waiting = stream_.wait_readable();
+    if (has_idle_progress())
+        co_await within(idle_interval, std::move(waiting));
+    else
+        co_await std::move(waiting);
+}
+
+void Session::handle(const StreamMessage& message) {
+    if (const auto* data = std::get_if<WalData>(&message))
+        handle(*data);
+    else
+        handle(std::get<Keepalive>(message));
+}
+
+void Session::handle(const Keepalive& keepalive) {
+    if (!numbering_->is_in_transaction()) {
+        numbering_->reached(keepalive.wal_end);
+        received_ = std::max(received_, keepalive.wal_end);
+    }
+    if (!keepalive.is_reply_requested) return;
+    report_due_.raise();
+    if (confirmed_ >= keepalive.wal_end) return;
+    if (!asked_) asked_at_ = steady_clock::now();
+    asked_ = keepalive.wal_end;
+}
+
+void Session::handle(const WalData& data) {
+    for (const auto& event : decoder_.decode(data.payload)) {
+        if (const auto* change = std::get_if<Change>(&event)) {
+            add(*change, data.payload);
+        } else if (const auto* begin = std::get_if<Begin>(&event)) {
+            numbering_->begin(begin->transaction);
+            builder_.begin(begin->transaction);
+        } else if (const auto* commit = std::get_if<Commit>(&event)) {
+            numbering_->commit(commit->end_lsn);
+            builder_.end_transaction();
+            received_ = std::max(received_, commit->end_lsn);
+            has_whole_transaction_ = !builder_.is_empty();
+        } else if (const auto* truncate = std::get_if<Truncate>(&event)) {
+            add(*truncate, data.payload);
+        } else {
+            add(std::get<LogicalMessage>(event), data.payload);
+        }
+    }
+}
+
+void Session::add(const Change& change, std::string_view bytes) {
+    auto first_id = numbering_->take(bytes, change.action == Action::update ? 2 : 1);
+    if (first_id) builder_.add(change, *first_id);
+}
+
+void Session::add(const Truncate& truncate, std::string_view bytes) {
+    auto first_id = numbering_->take(bytes, static_cast<unsigned>(truncate.relations->size()));
+    if (first_id) builder_.add_truncate(truncate, *first_id);
+}
+
+void Session::add(const LogicalMessage& message, std::string_view bytes) {
+    auto is_event = message.prefix == "walcast:event";
+    std::optional<SyncId> id;
+    if (!message.is_transactional) {
+        id = numbering_->take_alone(message.lsn, is_event ? 1 : 0);
+        received_ = std::max(received_, message.lsn);
+    } else if (is_event) {
+        id = numbering_->take(bytes, 1);
+    }
+    if (id)
+        log_.warn("event not published, this version only numbers it sync_id={} lsn={}", *id,
+                  message.lsn);
+}
+
+bool Session::has_idle_progress() const {
+    return !numbering_->is_in_transaction() && numbering_->position() != queued_;
+}
+
+// A transaction on its way is not cut without need. Progress without messages is written at times
+// only, but at once for a server that asks, since it may be stopping.
+bool Session::is_push_due() const {
+    if (!builder_.is_empty()) return has_whole_transaction_ || !numbering_->is_in_transaction();
+    auto is_asked = asked_ && confirmed_ < *asked_;
+    return has_idle_progress() &&
+           (is_asked || steady_clock::now() - idle_pushed_at_ >= idle_interval);
+}
+
+asio::awaitable<void> Session::push() {
+    auto batch = builder_.take(queue_.spare());
+    batch.before = queued_;
+    batch.after = queued_ = numbering_->position();
+    has_whole_transaction_ = false;
+    idle_pushed_at_ = steady_clock::now();
+    for (const auto& notice : builder_.take_notices()) log_.warn("{}", notice);
+    co_await queue_.push(std::move(batch));
+}
+
+// --- to the sink ---
+
+asio::awaitable<void> Session::publish() {
+    Backoff backoff({}, std::random_device{}());
+    for (;;) {
+        std::string why;
+        try {
+            co_await attach();
+            backoff.reset();
+            co_await run_together(send(), receive_answers());
+            co_return;
+        } catch (const SinkError& error) {
+            why = error.what();
+        }
+        is_attached_ = false;
+        auto wait = backoff.next();
+        log_.warn("sink lost error={} retry_in={}ms", quoted(why), wait.count());
+        co_await sleep_for(wait);
+    }
+}
+
+template <typename Result>
+static Result in_time(std::optional<Result> result) {
+    if (!result) throw SinkError("sink: no answer in time");
+    return std::move(*result);
+}
+
+asio::awaitable<void> Session::attach() {
+    auto connecting = sink_.connect();
+    auto stored = in_time(co_await within(limits_.connect, std::move(connecting)));
+    refuse_older_timeline(stored, stream_.facts());
+    auto taking_over = sink_.take_over();
+    stored = in_time(co_await within(limits_.accept, std::move(taking_over)));
+    if (!numbering_) {
+        co_await begin(std::move(stored));
+    } else {
+        if (!stored || !queue_.resume_at(stored->position))
+            throw PositionMoved(
+                "the position in the sink is not one that was written last: beginning again from "
+                "there");
+        auto adopting = sink_.adopt(stream_.facts().source);
+        co_await within(limits_.accept, std::move(adopting));
+        log_.info("sink back sync_id={} lsn={}", stored->position.sync_id, stored->position.lsn);
+        confirm(stored->position);
+    }
+    is_attached_ = true;
+}
+
+asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
+    const auto& facts = stream_.facts();
+    auto reason = memory_.gap ? memory_.gap : find_gap(stored, facts);
+    Position position;
+    if (reason) {
+        auto beginning = sink_.begin_epoch(first_of_epoch(stored, facts), facts.source, *reason);
+        position = co_await std::move(beginning);
+        log_.warn("new epoch={} sync_id={} reason={}", position.epoch, position.sync_id,
+                  quoted(*reason));
+        memory_.gap.reset();
+    } else {
+        auto adopting = sink_.adopt(facts.source);
+        co_await std::move(adopting);
+        position = stored->position;
+    }
+    log_.info("streaming slot={} from={} epoch={} sync_id={}", facts.source.slot, position.lsn,
+              position.epoch, position.sync_id);
+    memory_.is_working = true;
+    memory_.is_standby = false;
+    queued_ = position;
+    queue_.begin_at(position);
+    confirm(position);
+    numbering_.emplace(std::move(position));
+    started_.raise();
+}
+
+asio::awaitable<void> Session::send() {
+    for (;;) {
+        const auto* batch = co_await queue_.next_to_send();
+        co_await sink_.send(*batch);
+    }
+}
+
+asio::awaitable<void> Session::receive_answers() {
+    for (;;) {
+        co_await queue_.wait_for_sent();
+        if (queue_.is_done()) co_return;
+        auto accepting = sink_.accepted();
+        auto is_in_time = co_await within(limits_.accept, std::move(accepting));
+        if (!is_in_time) throw SinkError("sink: a batch was not accepted in time");
+        auto position = queue_.accepted();
+        confirm(position);
+    }
+}
+
+// The position is in the sink: Postgres may forget what lies before it.
+void Session::confirm(const Position& position) {
+    confirmed_ = std::max(confirmed_, position.lsn);
+    received_ = std::max(received_, confirmed_);
+    if (asked_ && confirmed_ >= *asked_) {
+        asked_.reset();
+        report_due_.raise();
+    }
+}
+
+// --- status ---
+
+asio::awaitable<void> Session::report() {
+    auto timeout = stream_.facts().wal_sender_timeout;
+    auto interval = timeout.count() > 0 ? std::min(idle_interval, timeout / 3) : idle_interval;
+    for (;;) {
+        auto now = std::chrono::time_point_cast<std::chrono::microseconds>(
+            std::chrono::system_clock::now());
+        StandbyStatus status{received_, confirmed_, now};
+        co_await stream_.report(status);
+        co_await sleep_for(answer_interval);
+        auto waiting = report_due_.wait();
+        co_await within(interval, std::move(waiting));
+        if (asked_ && !is_attached_ && steady_clock::now() - asked_at_ > hold_up_max)
+            throw PgError(
+                "postgres: the server is waiting for us, probably to stop, while Redis is away");
+        if (stopping_since_ && steady_clock::now() - *stopping_since_ > limits_.stop) {
+            log_.warn("stopped before the sink had everything; Postgres will send the rest again");
+            co_return;
+        }
+    }
+}
+
+}  // namespace walcast

@@ -1,0 +1,111 @@
+#pragma once
+
+#include "agent/backoff.hpp"
+#include "agent/batch_builder.hpp"
+#include "agent/batch_queue.hpp"
+#include "agent/config.hpp"
+#include "agent/log.hpp"
+#include "agent/numbering.hpp"
+#include "agent/replication_stream.hpp"
+#include "agent/router.hpp"
+#include "decoders/pgoutput.hpp"
+#include "sinks/sink.hpp"
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <unordered_set>
+
+namespace walcast {
+
+// Why the stream cannot be proved to go on where `stored` ends, or nothing when it can.
+std::optional<std::string> find_gap(const std::optional<Stored>& stored,
+                                    const ReplicationStream::Facts& facts);
+
+// Throws SetupError when the server is on an older timeline than the position: an old primary came
+// back.
+void refuse_older_timeline(const std::optional<Stored>& stored,
+                           const ReplicationStream::Facts& facts);
+
+// One connected run, from start of replication to the first error. While Redis is away it holds the
+// slot, keeps the connection to Postgres alive, and goes on where Redis is when it comes back.
+class Session {
+public:
+    // What outlives a session.
+    struct Memory {
+        std::optional<std::string> gap;  // Found while streaming: the next session begins an epoch.
+        std::unordered_set<std::uint32_t> not_in_catalog;
+        bool is_standby = false;
+        bool is_working = false;  // This session, or the last one, got as far as streaming.
+    };
+    struct Limits {
+        std::chrono::milliseconds connect{15'000};
+        std::chrono::milliseconds accept{
+            60'000};                            // A batch; after that the connection is made anew.
+        std::chrono::milliseconds stop{8'000};  // Docker kills after 10 s.
+        BatchBuilder::Limits batches;
+    };
+
+    // All but `stream` must outlive the session.
+    Session(asio::any_io_executor executor, ReplicationStream::Settings stream,
+            const std::vector<Rule>& rules, Router::WithoutId without_id, Sink& sink,
+            Memory& memory, Log& log, Limits limits);
+
+    // Ends with the first error, or, after `stop`, when all that was read is in and confirmed.
+    asio::awaitable<void> run();
+
+    // Asks a session that has started to end in good order. Before that, cancel `run`.
+    void stop();
+    bool has_started() const { return has_started_; }
+
+private:
+    // Postgres' side.
+    asio::awaitable<void> read();
+    asio::awaitable<void> wait_for_more();
+    void handle(const StreamMessage& message);
+    void handle(const Keepalive& keepalive);
+    void handle(const WalData& data);
+    void add(const Change& change, std::string_view bytes);
+    void add(const Truncate& truncate, std::string_view bytes);
+    void add(const LogicalMessage& message, std::string_view bytes);
+    asio::awaitable<void> push();
+    bool is_push_due() const;
+    bool has_idle_progress() const;
+
+    // The sink's side.
+    asio::awaitable<void> publish();
+    asio::awaitable<void> attach();
+    asio::awaitable<void> begin(std::optional<Stored> stored);
+    asio::awaitable<void> send();
+    asio::awaitable<void> receive_answers();
+    void confirm(const Position& position);
+
+    asio::awaitable<void> report();
+
+    asio::any_io_executor executor_;
+    ReplicationStream stream_;
+    Sink& sink_;
+    Memory& memory_;
+    Log& log_;
+    Limits limits_;
+    Router router_;
+    BatchBuilder builder_;
+    BatchQueue queue_;
+    PgoutputDecoder decoder_;
+    std::optional<Numbering> numbering_;
+    Position queued_;  // What the last batch pushed leads to.
+    Signal started_;
+    bool has_started_ = false;
+    bool is_attached_ = false;
+    bool has_whole_transaction_ = false;  // In the batch being built.
+    std::chrono::steady_clock::time_point idle_pushed_at_;
+
+    Lsn received_;
+    Lsn confirmed_;
+    Signal report_due_;
+    std::optional<Lsn> asked_;  // The server asked for an answer, and has sent up to here.
+    std::chrono::steady_clock::time_point asked_at_;
+    std::optional<std::chrono::steady_clock::time_point> stopping_since_;
+};
+
+}  // namespace walcast

@@ -1,0 +1,296 @@
+#include "agent/setup.hpp"
+
+#include "agent/concurrency.hpp"
+#include "agent/errors.hpp"
+#include "sinks/redis_sink.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+
+namespace walcast {
+
+// Whether updates of a published table can be told apart by the server: the same conditions as
+// RelationGetReplicaIndex, where a deferrable primary key does not count. A partitioned table has
+// them when it and each of its partitions do.
+static constexpr std::string_view tables_sql = R"(
+WITH identity AS (
+    SELECT c.oid, c.relreplident = 'f' OR EXISTS (
+        SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indimmediate AND i.indisvalid
+        AND ((c.relreplident = 'd' AND i.indisprimary) OR (c.relreplident = 'i' AND i.indisreplident))) AS is_there
+    FROM pg_class c WHERE c.relkind IN ('r', 'p'))
+SELECT n.nspname, c.relname,
+    identity.is_there AND NOT EXISTS (
+        SELECT 1 FROM pg_partition_tree(c.oid) t JOIN identity leaf ON leaf.oid = t.relid
+        WHERE c.relkind = 'p' AND t.isleaf AND NOT leaf.is_there),
+    pg_has_role(c.relowner, 'USAGE'),
+    a.attname
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN identity ON identity.oid = c.oid
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (c.relreplident = 'f' OR EXISTS (
+    SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND a.attnum = ANY (i.indkey)
+    AND ((c.relreplident = 'd' AND i.indisprimary) OR (c.relreplident = 'i' AND i.indisreplident))))
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition
+AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_toast%'
+ORDER BY 1, 2)";
+
+asio::awaitable<std::vector<PublishableTable>> publishable_tables(PgConnection& connection) {
+    std::string sql(tables_sql);
+    auto rows = co_await connection.query(std::move(sql), "list the tables");
+    std::vector<PublishableTable> tables;
+    for (auto& row : rows) {
+        if (tables.empty() || tables.back().schema != row[0] || tables.back().name != row[1])
+            tables.push_back({.schema = row[0],
+                              .name = row[1],
+                              .has_identity = row[2] == "t",
+                              .is_ours = row[3] == "t",
+                              .identity = {}});
+        if (!row[4].empty()) tables.back().identity.push_back(std::move(row[4]));
+    }
+    co_return tables;
+}
+
+// --- slots ---
+
+// A slot is not made before every transaction that writes has ended, in any database.
+static asio::awaitable<void> say_who_is_waited_for(std::string conninfo, Say say) {
+    auto executor = co_await asio::this_coro::executor;
+    co_await sleep_for(std::chrono::seconds{2});
+    PgConnection connection(executor, conninfo, PgConnection::Mode::sql);
+    co_await connection.open();
+    auto rows = co_await connection.query(
+        "SELECT pid, date_trunc('second', now() - xact_start), datname, usename FROM "
+        "pg_stat_activity "
+        "WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 3",
+        "look for running transactions");
+    for (const auto& row : rows)
+        say(fmt::format(
+            "waiting for a transaction that is still running: pid {} for {}, database {}, user {} "
+            "(SELECT pg_terminate_backend({}) would end it)",
+            row[0], row[1], row[2], row[3], row[0]));
+    for (Signal never(executor);;) co_await never.wait();
+}
+
+asio::awaitable<std::string> create_slot(PgConnection& connection, std::string conninfo,
+                                         std::string slot, bool is_temporary, Say say) {
+    auto command = fmt::format("CREATE_REPLICATION_SLOT {} {}LOGICAL pgoutput NOEXPORT_SNAPSHOT",
+                               quote_identifier(slot), is_temporary ? "TEMPORARY " : "");
+    auto attempted = fmt::format("create slot \"{}\"", slot);
+    std::string consistent_point;
+    auto create = [](PgConnection& on, std::string sql, std::string what,
+                     std::string& point) -> asio::awaitable<void> {
+        auto rows = co_await on.query(std::move(sql), std::move(what));
+        point = rows.at(0).at(1);
+    };
+    auto creating = create(connection, std::move(command), std::move(attempted), consistent_point);
+    auto explaining = say_who_is_waited_for(std::move(conninfo), std::move(say));
+    co_await run_together(std::move(creating), std::move(explaining));
+    co_return consistent_point;
+}
+
+// --- init ---
+
+namespace {
+
+// The tables that the rules name, each once.
+std::vector<PublishableTable> choose_tables(const Config& config,
+                                            const std::vector<PublishableTable>& all) {
+    std::vector<PublishableTable> chosen;
+    for (const auto& rule : config.rules) {
+        auto is_found = false;
+        for (const auto& table : all) {
+            if (!matches_table(rule, table.schema, table.name)) continue;
+            is_found = true;
+            auto is_there =
+                std::any_of(chosen.begin(), chosen.end(), [&](const PublishableTable& other) {
+                    return other.schema == table.schema && other.name == table.name;
+                });
+            if (!is_there) chosen.push_back(table);
+        }
+        if (!is_found)
+            throw SetupError(fmt::format("{}:{}: no table matches \"{}\"; create it first",
+                                         config.file, rule.line, rule.table));
+    }
+    return chosen;
+}
+
+void refuse_what_breaks_writes(const std::vector<PublishableTable>& tables) {
+    for (const auto& table : tables) {
+        if (!table.has_identity)
+            throw SetupError(fmt::format(
+                "{} has no primary key and no replica identity: published, its UPDATEs and DELETEs "
+                "would fail. Give it a "
+                "primary key, or ALTER TABLE {} REPLICA IDENTITY FULL. Nothing was changed",
+                table.quoted_name(), table.quoted_name()));
+    }
+}
+
+// Columns of a rule's channels that deletes do not carry.
+void note_unseen_moves(const Config& config, const std::vector<PublishableTable>& tables,
+                       const Say& say) {
+    for (const auto& rule : config.rules) {
+        for (const auto& table : tables) {
+            if (!matches_table(rule, table.schema, table.name)) continue;
+            for (const auto& channel : rule.channels) {
+                for (const auto& part : channel.parts) {
+                    auto is_carried =
+                        !part.is_column || std::find(table.identity.begin(), table.identity.end(),
+                                                     part.text) != table.identity.end();
+                    if (is_carried) continue;
+                    say(
+                        fmt::format("note: {}:{}: deletes and moves of {} cannot be routed, since "
+                                    "{} is not part of its "
+                                    "replica identity: ALTER TABLE {} REPLICA IDENTITY FULL",
+                                    config.file, rule.line, table.quoted_name(), part.text,
+                                    table.quoted_name()));
+                }
+            }
+        }
+    }
+}
+
+asio::awaitable<void> run_sql(PgConnection& connection, std::string sql, std::string attempted,
+                              Doing doing, Say say) {
+    say(sql + ";");
+    if (doing == Doing::really) co_await connection.query(std::move(sql), std::move(attempted));
+}
+
+asio::awaitable<void> init_publication(PgConnection& connection, const Config& config, Doing doing,
+                                       Say say) {
+    auto all = co_await publishable_tables(connection);
+    auto tables = choose_tables(config, all);
+    refuse_what_breaks_writes(tables);
+    note_unseen_moves(config, tables, say);
+    const auto& name = config.source.publication;
+    auto look_up = fmt::format("SELECT puballtables FROM pg_publication WHERE pubname = {}",
+                               quote_literal(name));
+    auto found = co_await connection.query(std::move(look_up), "look the publication up");
+    auto list_tables =
+        fmt::format("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = {}",
+                    quote_literal(name));
+    auto published =
+        co_await connection.query(std::move(list_tables), "list the publication's tables");
+    std::string missing;
+    for (const auto& table : tables) {
+        auto is_published = std::any_of(published.begin(), published.end(), [&](const auto& row) {
+            return row[0] == table.schema && row[1] == table.name;
+        });
+        if (!is_published) missing += (missing.empty() ? "" : ", ") + table.quoted_name();
+    }
+    if (found.empty()) {
+        auto sql = fmt::format(
+            "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)",
+            quote_identifier(name), missing);
+        co_await run_sql(connection, std::move(sql), "create the publication", doing, say);
+        co_return;
+    }
+    if (!missing.empty()) {
+        auto sql =
+            fmt::format("ALTER PUBLICATION {} ADD TABLE {}", quote_identifier(name), missing);
+        co_await run_sql(connection, std::move(sql), "add to the publication", doing, say);
+    } else {
+        say(fmt::format("publication \"{}\" exists, with every table that the rules name", name));
+    }
+    for (const auto& row : published) {
+        auto is_wanted =
+            std::any_of(tables.begin(), tables.end(), [&](const PublishableTable& table) {
+                return table.schema == row[0] && table.name == row[1];
+            });
+        if (!is_wanted)
+            say(fmt::format("note: the publication also has {}.{}, which no rule names", row[0],
+                            row[1]));
+    }
+}
+
+}  // namespace
+
+asio::awaitable<void> init(const Config& config, Doing doing, Say say) {
+    auto executor = co_await asio::this_coro::executor;
+    // Redis first: a slot that nothing reads would hold WAL back.
+    RedisSink sink(executor, config.redis, "init");
+    if (doing == Doing::really) {
+        auto connecting = sink.connect();
+        auto stored = co_await within(std::chrono::seconds{15}, std::move(connecting));
+        if (!stored) throw SinkError("redis: no answer in time");
+    }
+    PgConnection connection(executor, config.source.url, PgConnection::Mode::replication);
+    co_await connection.open();
+    auto system = co_await connection.query("IDENTIFY_SYSTEM", "IDENTIFY_SYSTEM");
+    auto level = co_await connection.query("SHOW wal_level", "read wal_level");
+    if (level.at(0).at(0) != "logical")
+        throw SetupError(fmt::format(
+            "postgres: wal_level is {}, and must be logical: ALTER SYSTEM SET wal_level = "
+            "'logical', then restart Postgres",
+            level[0][0]));
+    co_await init_publication(connection, config, doing, say);
+
+    auto look_up = fmt::format("SELECT plugin FROM pg_replication_slots WHERE slot_name = {}",
+                               quote_literal(config.source.slot));
+    auto slots = co_await connection.query(std::move(look_up), "look the slot up");
+    if (!slots.empty()) {
+        if (slots[0][0] != "pgoutput")
+            throw SetupError(
+                fmt::format("postgres: slot \"{}\" has plugin \"{}\", not pgoutput: name another "
+                            "in [source] slot",
+                            config.source.slot, slots[0][0]));
+        say(fmt::format("slot \"{}\" exists", config.source.slot));
+        co_return;
+    }
+    say(fmt::format("SELECT pg_create_logical_replication_slot({}, 'pgoutput');",
+                    quote_literal(config.source.slot)));
+    if (doing == Doing::dry_run) co_return;
+    auto consistent_point =
+        co_await create_slot(connection, config.source.url, config.source.slot, false, say);
+
+    std::random_device random;
+    Position position{.epoch = {},
+                      .sync_id = 0,
+                      .lsn = parse_lsn(consistent_point).value_or(Lsn{}),
+                      .partial = {}};
+    constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuvwxyz";
+    for (auto i = 0; i < 8; ++i) position.epoch += digits[random() % digits.size()];
+    Source source{.system_id = system.at(0).at(0),
+                  .timeline = static_cast<std::uint32_t>(std::stoul(system[0].at(1))),
+                  .slot = config.source.slot,
+                  .fingerprint = {}};
+    auto is_written = co_await sink.write_first_position(std::move(position), std::move(source));
+    if (is_written)
+        say(fmt::format("first position written to {}", config.redis.address.shown()));
+    else
+        say("Redis has a position of another slot: `walcast run` begins a new epoch, and clients "
+            "get a reset");
+}
+
+asio::awaitable<void> drop(const Config& config, Doing doing, Say say) {
+    auto executor = co_await asio::this_coro::executor;
+    PgConnection connection(executor, config.source.url, PgConnection::Mode::sql);
+    co_await connection.open();
+    auto look_up = fmt::format("SELECT active_pid FROM pg_replication_slots WHERE slot_name = {}",
+                               quote_literal(config.source.slot));
+    auto slots = co_await connection.query(std::move(look_up), "look the slot up");
+    if (!slots.empty() && !slots[0][0].empty())
+        throw SetupError(
+            fmt::format("postgres: slot \"{}\" is in use by pid {}: stop that walcast first",
+                        config.source.slot, slots[0][0]));
+    if (slots.empty()) {
+        say(fmt::format("slot \"{}\" does not exist", config.source.slot));
+    } else {
+        auto sql =
+            fmt::format("SELECT pg_drop_replication_slot({})", quote_literal(config.source.slot));
+        co_await run_sql(connection, std::move(sql), "drop the slot", doing, say);
+    }
+    // Not before the slot: a stream without its publication breaks.
+    auto find = fmt::format("SELECT 1 FROM pg_publication WHERE pubname = {}",
+                            quote_literal(config.source.publication));
+    auto publications = co_await connection.query(std::move(find), "look the publication up");
+    if (publications.empty()) {
+        say(fmt::format("publication \"{}\" does not exist", config.source.publication));
+    } else {
+        auto sql = fmt::format("DROP PUBLICATION {}", quote_identifier(config.source.publication));
+        co_await run_sql(connection, std::move(sql), "drop the publication", doing, say);
+    }
+    say("Redis keeps position and histories; after the next `walcast init` clients get a reset");
+}
+
+}  // namespace walcast

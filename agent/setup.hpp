@@ -1,0 +1,48 @@
+#pragma once
+
+#include "agent/config.hpp"
+#include "agent/pg_connection.hpp"
+#include "sinks/awaitable.hpp"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace walcast {
+
+// Prints a line for the operator.
+using Say = std::function<void(const std::string& line)>;
+
+enum class Doing { really, dry_run };
+
+// Creates the publication of exactly the rules' tables, then the slot, then the first position in
+// Redis. What is there already is checked and left. Throws SetupError before anything is changed
+// where a write of the application would begin to fail.
+asio::awaitable<void> init(const Config& config, Doing doing, Say say);
+
+// Removes slot and publication.
+asio::awaitable<void> drop(const Config& config, Doing doing, Say say);
+
+// A table that could be published.
+struct PublishableTable {
+    std::string schema;
+    std::string name;
+    bool has_identity = false;          // Publishing its updates makes none fail.
+    bool is_ours = false;               // We may publish it.
+    std::vector<std::string> identity;  // Its columns; all of them under FULL.
+
+    std::string quoted_name() const {
+        return quote_identifier(schema) + "." + quote_identifier(name);
+    }
+};
+
+// All ordinary and partitioned tables of the database, but for partitions: those come with their
+// root.
+asio::awaitable<std::vector<PublishableTable>> publishable_tables(PgConnection& connection);
+
+// Creates a slot on a replication connection, and says whom it waits for when it takes long.
+// Returns its consistent point.
+asio::awaitable<std::string> create_slot(PgConnection& connection, std::string conninfo,
+                                         std::string slot, bool is_temporary, Say say);
+
+}  // namespace walcast

@@ -1,0 +1,75 @@
+#pragma once
+
+#include "decoders/lsn.hpp"
+#include "decoders/sync_action.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace walcast {
+
+struct Column {
+    std::string name;
+    std::uint32_t type_oid = 0;
+    std::int32_t type_modifier = -1;
+    bool is_key = false;  // Part of the replica identity, which need not be the primary key.
+
+    bool operator==(const Column&) const = default;
+};
+
+// A table as the stream describes it. Its address stays the same for the life of the decoder.
+struct Relation {
+    std::uint32_t oid = 0;
+    std::string schema;
+    std::string name;
+    char replica_identity = 'd';  // d default, n nothing, f full, i index
+    std::vector<Column> columns;
+    // Rises whenever the description changes, so that what was derived from it can be told stale.
+    std::uint64_t generation = 0;
+};
+
+// One column of a row as the stream gives it. `text` is a view into the message being decoded.
+struct Value {
+    enum class Kind : std::uint8_t { null, unchanged, text, binary };
+    Kind kind = Kind::null;  // unchanged: an update left a large value alone
+    std::string_view text;
+};
+using Tuple = std::vector<Value>;  // One value a column, in the relation's order; reused.
+
+struct Begin {
+    TransactionInfo transaction;
+};
+
+struct Change {
+    enum class OldTuple : std::uint8_t { none, key, full };
+    Action action = Action::insert;
+    const Relation* relation = nullptr;
+    // Under `key` only the key columns mean anything; the other values are null and absent.
+    OldTuple old_kind = OldTuple::none;
+    const Tuple* old_tuple = nullptr;
+    const Tuple* new_tuple = nullptr;  // Null for a delete.
+};
+
+struct Truncate {
+    const std::vector<const Relation*>* relations = nullptr;
+};
+
+struct LogicalMessage {
+    bool is_transactional = false;
+    Lsn lsn;  // The end of its record.
+    std::string_view prefix;
+    std::string_view content;  // Raw bytes.
+};
+
+struct Commit {
+    Lsn commit_lsn;
+    Lsn end_lsn;  // What to confirm once the transaction is done; never one more.
+};
+
+// Views and pointers are valid until the decoder's next call.
+using Event = std::variant<Begin, Change, Truncate, LogicalMessage, Commit>;
+
+}  // namespace walcast

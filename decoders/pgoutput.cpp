@@ -1,0 +1,257 @@
+#include "decoders/pgoutput.hpp"
+
+#include "decoders/stream_message.hpp"
+
+#include <fmt/format.h>
+
+namespace walcast {
+
+static Timestamp read_timestamp(ByteReader& in) {
+    auto since_2000 = static_cast<std::int64_t>(in.u64());
+    // Unsigned, so that a hostile value wraps instead of being undefined.
+    auto since_1970 =
+        static_cast<std::uint64_t>(since_2000) + static_cast<std::uint64_t>(postgres_epoch.count());
+    return Timestamp{std::chrono::microseconds{static_cast<std::int64_t>(since_1970)}};
+}
+
+static const char* name_of_message(char kind) {
+    switch (kind) {
+        case 'B': return "pgoutput Begin";
+        case 'C': return "pgoutput Commit";
+        case 'O': return "pgoutput Origin";
+        case 'R': return "pgoutput Relation";
+        case 'Y': return "pgoutput Type";
+        case 'I': return "pgoutput Insert";
+        case 'U': return "pgoutput Update";
+        case 'D': return "pgoutput Delete";
+        case 'T': return "pgoutput Truncate";
+        case 'M': return "pgoutput Message";
+        case 'b':
+        case 'P':
+        case 'K':
+        case 'r': return "pgoutput two-phase message";
+        case 'S':
+        case 'E':
+        case 'c':
+        case 'A':
+        case 'p': return "pgoutput streaming message";
+        default: return "pgoutput message";
+    }
+}
+
+std::span<const Event> PgoutputDecoder::decode(std::string_view message) {
+    ByteReader in(message, message.empty() ? "pgoutput message" : name_of_message(message[0]));
+    switch (auto kind = in.u8()) {
+        case 'I': insert(in); return yield();
+        case 'U': update(in); return yield();
+        case 'D': remove(in); return yield();
+        case 'B': begin(in); return yield();
+        case 'C': commit(in); return yield();
+        case 'T': truncate(in); return yield();
+        case 'M': logical_message(in); return yield();
+        case 'R': relation(in); return {};
+        case 'O':  // Int64(LSN of the commit on the origin) String(name): where a change first came
+                   // from.
+            expect_transaction(in);
+            in.lsn();
+            in.string();
+            in.expect_end();
+            return {};
+        case 'Y':  // Int32(type) String(namespace) String(name): values come as text, whatever
+                   // their type.
+            expect_transaction(in);
+            in.u32();
+            in.string();
+            in.string();
+            in.expect_end();
+            return {};
+        case 'b':
+        case 'P':
+        case 'K':
+        case 'r':
+            in.fail(
+                "the slot was made with two_phase, which is not supported: recreate it without");
+        case 'S':
+        case 'E':
+        case 'c':
+        case 'A':
+        case 'p': in.fail("belongs to a protocol version that was not asked for");
+        default: in.fail(fmt::format("unknown kind 0x{:02x}", kind));
+    }
+}
+
+void PgoutputDecoder::expect_transaction(const ByteReader& in) const {
+    if (!is_in_transaction_) in.fail("outside a transaction");
+}
+
+// Int64(final LSN) Int64(commit time) Int32(xid).
+void PgoutputDecoder::begin(ByteReader& in) {
+    if (is_in_transaction_) in.fail("inside a transaction");
+    TransactionInfo transaction;
+    transaction.commit_lsn = in.lsn();
+    transaction.commit_time = read_timestamp(in);
+    transaction.xid = in.u32();
+    in.expect_end();
+    is_in_transaction_ = true;
+    final_lsn_ = transaction.commit_lsn;
+    event_ = Begin{transaction};
+}
+
+// Int8(flags) Int64(commit LSN) Int64(end LSN) Int64(commit time).
+void PgoutputDecoder::commit(ByteReader& in) {
+    expect_transaction(in);
+    Commit commit;
+    in.u8();
+    commit.commit_lsn = in.lsn();
+    commit.end_lsn = in.lsn();
+    in.u64();
+    in.expect_end();
+    if (commit.commit_lsn != final_lsn_)
+        in.fail(fmt::format("commits {} but {} began", commit.commit_lsn, final_lsn_));
+    if (commit.end_lsn <= commit.commit_lsn) in.fail("ends before its commit record");
+    is_in_transaction_ = false;
+    event_ = commit;
+}
+
+// Int32(oid) String(schema) String(name) Int8(replica identity) Int16(columns), then for each
+// column Int8(flags) String(name) Int32(type) Int32(type modifier).
+void PgoutputDecoder::relation(ByteReader& in) {
+    expect_transaction(in);
+    Relation found;
+    found.oid = in.u32();
+    found.schema = in.string();
+    if (found.schema.empty()) found.schema = "pg_catalog";
+    found.name = in.string();
+    found.replica_identity = static_cast<char>(in.u8());
+    auto column_count = in.u16();
+    if (column_count > 1600) in.fail("more columns than a table can have");
+    found.columns.reserve(column_count);
+    for (auto i = 0; i < column_count; ++i) {
+        Column column;
+        column.is_key = (in.u8() & 1U) != 0;
+        column.name = in.string();
+        column.type_oid = in.u32();
+        column.type_modifier = static_cast<std::int32_t>(in.u32());
+        found.columns.push_back(std::move(column));
+    }
+    in.expect_end();
+
+    auto& kept = relations_[found.oid];
+    if (!kept) kept = std::make_unique<Relation>();
+    // Sent again after VACUUM, GRANT and the like; only a real difference makes a new generation.
+    auto is_same = kept->generation != 0 && kept->schema == found.schema &&
+                   kept->name == found.name && kept->replica_identity == found.replica_identity &&
+                   kept->columns == found.columns;
+    if (is_same) return;
+    found.generation = ++generations_;
+    *kept = std::move(found);
+}
+
+const Relation& PgoutputDecoder::find_relation(ByteReader& in) {
+    auto oid = in.u32();
+    if (last_relation_ != nullptr && last_relation_->oid == oid) return *last_relation_;
+    auto found = relations_.find(oid);
+    if (found == relations_.end()) in.fail(fmt::format("relation {} was never described", oid));
+    last_relation_ = found->second.get();
+    return *last_relation_;
+}
+
+// Int16(columns), then for each column Byte1(kind) and, for text and binary, Int32(length) bytes.
+void PgoutputDecoder::read_tuple(ByteReader& in, const Relation& of, Tuple& tuple) const {
+    auto count = in.u16();
+    if (count != of.columns.size())
+        in.fail(fmt::format("{} values for the {} columns of {}.{}", count, of.columns.size(),
+                            of.schema, of.name));
+    tuple.resize(count);
+    for (auto& value : tuple) {
+        switch (auto kind = in.u8()) {
+            case 'n': value = {Value::Kind::null, {}}; break;
+            case 'u': value = {Value::Kind::unchanged, {}}; break;
+            case 't': value = {Value::Kind::text, in.bytes(in.u32())}; break;
+            case 'b': value = {Value::Kind::binary, in.bytes(in.u32())}; break;
+            default:
+                in.fail(
+                    fmt::format("unknown value kind 0x{:02x} in column {} of {}.{}", kind,
+                                of.columns[static_cast<std::size_t>(&value - tuple.data())].name,
+                                of.schema, of.name));
+        }
+    }
+}
+
+// Int32(relation) Byte1('N') tuple.
+void PgoutputDecoder::insert(ByteReader& in) {
+    expect_transaction(in);
+    const auto& of = find_relation(in);
+    if (in.u8() != 'N') in.fail("no new row");
+    read_tuple(in, of, new_tuple_);
+    in.expect_end();
+    event_ = Change{.action = Action::insert, .relation = &of, .new_tuple = &new_tuple_};
+}
+
+// Int32(relation), then perhaps Byte1('K' or 'O') tuple, then Byte1('N') tuple.
+void PgoutputDecoder::update(ByteReader& in) {
+    expect_transaction(in);
+    Change change{
+        .action = Action::update, .relation = &find_relation(in), .new_tuple = &new_tuple_};
+    auto part = in.u8();
+    if (part == 'K' || part == 'O') {
+        read_tuple(in, *change.relation, old_tuple_);
+        change.old_kind = part == 'K' ? Change::OldTuple::key : Change::OldTuple::full;
+        change.old_tuple = &old_tuple_;
+        part = in.u8();
+    }
+    if (part != 'N') in.fail("no new row");
+    read_tuple(in, *change.relation, new_tuple_);
+    in.expect_end();
+    // A large value that the update left alone may still be known: from the key, or the full old
+    // row.
+    if (change.old_tuple != nullptr) {
+        for (std::size_t i = 0; i < new_tuple_.size(); ++i) {
+            auto is_carried =
+                change.old_kind == Change::OldTuple::full || change.relation->columns[i].is_key;
+            if (new_tuple_[i].kind == Value::Kind::unchanged && is_carried)
+                new_tuple_[i] = old_tuple_[i];
+        }
+    }
+    event_ = change;
+}
+
+// Int32(relation) Byte1('K' or 'O') tuple.
+void PgoutputDecoder::remove(ByteReader& in) {
+    expect_transaction(in);
+    Change change{.action = Action::remove, .relation = &find_relation(in)};
+    auto part = in.u8();
+    if (part != 'K' && part != 'O') in.fail("no old row");
+    change.old_kind = part == 'K' ? Change::OldTuple::key : Change::OldTuple::full;
+    read_tuple(in, *change.relation, old_tuple_);
+    in.expect_end();
+    change.old_tuple = &old_tuple_;
+    event_ = change;
+}
+
+// Int32(relations) Int8(1 cascade, 2 restart identity) Int32(relation)...
+void PgoutputDecoder::truncate(ByteReader& in) {
+    expect_transaction(in);
+    auto count = in.u32();
+    in.u8();
+    if (in.left() != std::size_t{count} * 4) in.fail(fmt::format("{} relations announced", count));
+    truncated_.clear();
+    for (std::uint32_t i = 0; i < count; ++i) truncated_.push_back(&find_relation(in));
+    event_ = Truncate{.relations = &truncated_};
+}
+
+// Int8(1 transactional) Int64(LSN) String(prefix) Int32(length) bytes.
+void PgoutputDecoder::logical_message(ByteReader& in) {
+    LogicalMessage message;
+    message.is_transactional = (in.u8() & 1U) != 0;
+    if (message.is_transactional != is_in_transaction_)
+        in.fail(is_in_transaction_ ? "non-transactional inside a transaction"
+                                   : "transactional outside a transaction");
+    message.lsn = in.lsn();
+    message.prefix = in.string();
+    message.content = in.bytes(in.u32());
+    in.expect_end();
+    event_ = message;
+}
+
+}  // namespace walcast

@@ -1,0 +1,46 @@
+#include "decoders/stream_message.hpp"
+
+#include "decoders/byte_reader.hpp"
+
+#include <fmt/format.h>
+
+namespace walcast {
+
+StreamMessage read_stream_message(std::string_view frame) {
+    ByteReader in(frame, "stream frame");
+    switch (in.u8()) {
+        case 'w':
+            in.u64();  // dataStart
+            in.u64();  // walEnd
+            in.u64();  // sendTime
+            return WalData{in.rest()};
+        case 'k': {
+            Keepalive keepalive;
+            keepalive.wal_end = in.lsn();
+            in.u64();  // sendTime
+            keepalive.is_reply_requested = in.u8() != 0;
+            in.expect_end();
+            return keepalive;
+        }
+        default:
+            in.fail(fmt::format("unknown kind 0x{:02x}", static_cast<unsigned char>(frame[0])));
+    }
+}
+
+// Byte1('r') Int64(write) Int64(flush) Int64(apply) Int64(clock) Byte1(reply now).
+std::array<char, 34> write_standby_status(const StandbyStatus& status) {
+    std::array<char, 34> bytes{};
+    auto* at = bytes.data();
+    auto put = [&](std::uint64_t value) {
+        for (auto shift = 64U; shift > 0; shift -= 8)
+            *at++ = static_cast<char>(value >> (shift - 8));
+    };
+    *at++ = 'r';
+    put(status.received.value);
+    put(status.confirmed.value);
+    put(status.confirmed.value);
+    put(static_cast<std::uint64_t>((status.now.time_since_epoch() - postgres_epoch).count()));
+    return bytes;
+}
+
+}  // namespace walcast

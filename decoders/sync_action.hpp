@@ -1,0 +1,37 @@
+#pragma once
+
+#include "decoders/lsn.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+
+namespace walcast {
+
+// A place in commit order. Rises with every change the stream holds; always below 2^53, since
+// JavaScript clients compare it as a number.
+using SyncId = std::uint64_t;
+inline constexpr SyncId sync_id_limit = SyncId{1} << 53U;
+
+// Microseconds since 1970-01-01 UTC.
+using Timestamp = std::chrono::sys_time<std::chrono::microseconds>;
+
+enum class Action : std::uint8_t { insert, update, remove };
+
+constexpr std::string_view name_of(Action action) {
+    switch (action) {
+        case Action::insert: return "insert";
+        case Action::update: return "update";
+        case Action::remove: return "delete";
+    }
+    return "";
+}
+
+// What all messages of one transaction say of it.
+struct TransactionInfo {
+    Lsn commit_lsn;
+    std::uint32_t xid = 0;
+    Timestamp commit_time;
+};
+
+}  // namespace walcast

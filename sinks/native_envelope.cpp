@@ -1,0 +1,88 @@
+#include "sinks/native_envelope.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace walcast {
+
+static void append_number(std::string& out, std::uint64_t number) {
+    std::array<char, 20> digits{};
+    auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), number);
+    out.append(digits.data(), end);
+}
+
+static void append_hex(std::string& out, std::uint64_t number) {
+    std::array<char, 16> digits{};
+    auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), number, 16);
+    std::transform(digits.data(), end, digits.data(), [](char digit) {
+        return digit >= 'a' ? static_cast<char>(digit - 'a' + 'A') : digit;
+    });
+    out.append(digits.data(), end);
+}
+
+static void append_padded(std::string& out, std::int64_t number, int width) {
+    std::array<char, 8> digits{};
+    for (auto i = width; i > 0; --i, number /= 10)
+        digits[static_cast<std::size_t>(i - 1)] = static_cast<char>('0' + number % 10);
+    out.append(digits.data(), static_cast<std::size_t>(width));
+}
+
+void append_timestamp(std::string& out, Timestamp time) {
+    using namespace std::chrono;
+    constexpr Timestamp first = sys_days{year{0} / January / 1};
+    constexpr Timestamp last = sys_days{year{10000} / January / 1} - microseconds{1};
+    time = std::clamp(time, first, last);
+    auto day = floor<days>(time);
+    year_month_day date{day};
+    hh_mm_ss clock{time - day};
+    append_padded(out, static_cast<int>(date.year()), 4);
+    out += '-';
+    append_padded(out, static_cast<unsigned>(date.month()), 2);
+    out += '-';
+    append_padded(out, static_cast<unsigned>(date.day()), 2);
+    out += 'T';
+    append_padded(out, clock.hours().count(), 2);
+    out += ':';
+    append_padded(out, clock.minutes().count(), 2);
+    out += ':';
+    append_padded(out, clock.seconds().count(), 2);
+    out += '.';
+    append_padded(out, clock.subseconds().count(), 6);
+    out += 'Z';
+}
+
+void append_action_head(std::string& out, SyncId sync_id, Action action,
+                        std::string_view model_name) {
+    out += "{\"syncId\":";
+    append_number(out, sync_id);
+    out += ",\"action\":\"";
+    out += name_of(action);
+    out += "\",\"modelName\":";
+    out += model_name;
+    out += ",\"modelId\":";
+}
+
+void append_message_head(std::string& out, std::string_view type, std::string_view epoch,
+                         std::optional<SyncId> prev_sync_id, SyncId last_sync_id,
+                         const TransactionInfo& transaction) {
+    out += "{\"type\":\"";
+    out += type;
+    out += "\",\"epoch\":\"";
+    out += epoch;
+    out += "\",\"prevSyncId\":";
+    if (prev_sync_id) append_number(out, *prev_sync_id);
+    out += ",\"lastSyncId\":";
+    append_number(out, last_sync_id);
+    out += ",\"lsn\":\"";
+    append_hex(out, transaction.commit_lsn.value >> 32U);
+    out += '/';
+    append_hex(out, transaction.commit_lsn.value & 0xFFFFFFFFU);
+    out += "\",\"xid\":";
+    append_number(out, transaction.xid);
+    out += ",\"commitTime\":\"";
+    append_timestamp(out, transaction.commit_time);
+    out += '"';
+}
+
+}  // namespace walcast

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "decoders/sync_action.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace walcast {
+
+// The native message format (docs/protocol.md), written straight to its final bytes.
+
+// Appends `{"syncId":7,"action":"insert","modelName":"Todo","modelId":`; the id, data and the
+// closing brace follow. `model_name` is a JSON string with its quotes.
+void append_action_head(std::string& out, SyncId sync_id, Action action,
+                        std::string_view model_name);
+
+// Appends all up to and including `"sync":[`, or, for a reset, up to where its own fields follow.
+// Without `prev_sync_id` its place is left empty, for the server to fill from its history.
+void append_message_head(std::string& out, std::string_view type, std::string_view epoch,
+                         std::optional<SyncId> prev_sync_id, SyncId last_sync_id,
+                         const TransactionInfo& transaction);
+
+// 2026-11-21T04:10:24.870123Z. Times outside the years 0 to 9999 become the nearest inside.
+void append_timestamp(std::string& out, Timestamp time);
+
+inline constexpr std::string_view sync_type = "sync";
+inline constexpr std::string_view sync_open = ",\"sync\":[";
+inline constexpr std::string_view sync_close = "]}";
+inline constexpr std::string_view reset_type = "reset";
+
+}  // namespace walcast

@@ -1,0 +1,68 @@
+#pragma once
+
+#include "sinks/awaitable.hpp"
+#include "sinks/resp.hpp"
+
+#include <array>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace walcast {
+
+// Where a Redis is: redis://user:password@host:port/db, rediss:// for TLS,
+// unix://user:password@/path/to.sock?db=0 for a socket.
+struct RedisAddress {
+    bool is_tls = false;
+    std::string host = "localhost";
+    std::string port = "6379";
+    std::string path;  // Of a Unix socket; then host and port mean nothing.
+    std::string user;
+    std::string password;
+    std::string database;
+
+    // For messages: never with the password.
+    std::string shown() const;
+};
+
+// Throws std::invalid_argument that says what is wrong with `url`, and never repeats its password.
+RedisAddress parse_redis_url(std::string_view url);
+
+// One connection to a Redis, over TCP, TLS or a Unix socket. Commands go out as bytes, so that many
+// can be written at once; replies come back in the same order. Errors are SinkErrors.
+class RedisConnection {
+public:
+    RedisConnection(asio::any_io_executor executor, RedisAddress address);
+    ~RedisConnection();
+
+    // Connects, authenticates, chooses the database. A fresh connection each time.
+    asio::awaitable<void> open();
+
+    // Writes whole commands; `bytes` must live until it returns.
+    asio::awaitable<void> write(std::string_view bytes);
+
+    // The next reply, which may be an error reply.
+    asio::awaitable<Reply> read();
+
+    // Writes one command and reads its reply. Throws SinkError for an error reply.
+    asio::awaitable<Reply> ask(std::string command);
+
+    void close();
+    const RedisAddress& address() const { return address_; }
+
+private:
+    struct Streams;
+
+    asio::awaitable<void> connect();
+
+    asio::any_io_executor executor_;
+    RedisAddress address_;
+    std::unique_ptr<Streams> streams_;
+    ReplyParser parser_;
+    std::array<char, 16 * 1024> input_{};
+};
+
+// Makes an error of an error reply: what was attempted, what came back, what to do about it.
+[[noreturn]] void throw_redis_error(std::string_view attempted, std::string_view reply);
+
+}  // namespace walcast

@@ -1,0 +1,194 @@
+#include "sinks/redis_scripts.hpp"
+
+namespace walcast::redis_scripts {
+
+const char* const take_over = R"(
+redis.call('HSET', KEYS[1], 'owner', ARGV[1])
+return redis.call('HGETALL', KEYS[1])
+)";
+
+const char* const adopt = R"(
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then
+  return redis.error_reply('FENCED another walcast owns ' .. KEYS[1])
+end
+for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+return redis.status_reply('OK')
+)";
+
+const char* const first_position = R"(
+if redis.call('HEXISTS', KEYS[1], 'epoch') == 1 then return 0 end
+for i = 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+return 1
+)";
+
+const char* const commit = R"(
+local call, pcall = redis.call, redis.pcall
+local position, index, control = KEYS[1], KEYS[2], KEYS[3]
+local now = call('HMGET', position, 'owner', 'sync_id', 'lsn', 'commit_lsn', 'xid', 'changes', 'hash', 'floor')
+if now[1] ~= ARGV[1] then
+  return redis.error_reply('FENCED another walcast owns ' .. position)
+end
+for i = 2, 7 do
+  if (now[i] or '') ~= ARGV[i] then
+    return redis.error_reply('POSITION ' .. position .. ' is at ' .. (now[2] or 'none') .. ' ' ..
+      (now[3] or '') .. ', expected ' .. ARGV[2] .. ' ' .. ARGV[3])
+  end
+end
+local floor = now[8] or '0'
+local length, count = ARGV[14], tonumber(ARGV[15])
+local names, blanks = {[0] = control}, {}
+local acl = redis.acl_check_cmd
+
+local function refused(name, why)
+  return redis.error_reply('CHANNEL ' .. name .. ': ' .. why)
+end
+
+-- The last id of a history that is not remembered, or floor.
+local function look_up(key, name)
+  if acl and not (acl('XADD', key, '1-0', 'm', '') and acl('PUBLISH', name, '')) then
+    return nil, refused(name, 'NOPERM for XADD ' .. key .. ' or PUBLISH ' .. name)
+  end
+  local top = pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
+  if top.err then return nil, refused(name, 'XREVRANGE ' .. key .. ': ' .. top.err) end
+  local last = top[1] and string.match(top[1][1], '^%d+') or floor
+  if tonumber(last) > tonumber(ARGV[2]) then
+    return nil, refused(name, key .. ' holds ' .. last .. ', which is above the position: who wrote it?')
+  end
+  return last
+end
+
+local at = 16
+for channel = 1, count do
+  local name, last = ARGV[at], ARGV[at + 1]
+  names[channel] = name
+  if last == '' then
+    local found, failure = look_up(KEYS[3 + channel], name)
+    if failure then return failure end
+    blanks[channel] = found
+  else
+    local newer = pcall('XRANGE', KEYS[3 + channel], '(' .. last .. '-0', '+', 'COUNT', 1)
+    if newer.err then return refused(name, 'XRANGE: ' .. newer.err) end
+    if newer[1] then return refused(name, 'its history holds ' .. newer[1][1] .. ': who wrote it?') end
+  end
+  at = at + 3
+end
+local messages = at
+local touches_control = false
+for i = messages, #ARGV, 3 do
+  if ARGV[i] == '0' then touches_control = true end
+end
+if touches_control then
+  local found, failure = look_up(control, control)
+  if failure then return failure end
+  blanks[0] = found
+end
+
+-- From here on writes.
+for i = messages, #ARGV, 3 do
+  local channel, message = tonumber(ARGV[i]), ARGV[i + 2]
+  local previous = blanks[channel]
+  if previous then
+    local _, open = string.find(message, '"prevSyncId":', 1, true)
+    message = string.sub(message, 1, open) .. previous .. string.sub(message, open + 1)
+    blanks[channel] = channel == 0 and ARGV[i + 1] or nil
+  end
+  if channel == 0 then
+    call('XADD', control, ARGV[i + 1] .. '-0', 'm', message)
+  else
+    call('XADD', KEYS[3 + channel], 'MAXLEN', '~', length, ARGV[i + 1] .. '-0', 'm', message)
+  end
+  call('PUBLISH', names[channel], message)
+end
+if touches_control then
+  local excess = call('XLEN', control) - tonumber(length)
+  if excess > 0 then
+    local oldest = call('XRANGE', control, '-', '+', 'COUNT', excess)
+    local top = string.match(oldest[excess][1], '^%d+')
+    call('XTRIM', control, 'MAXLEN', length)
+    if tonumber(top) > tonumber(floor) then call('HSET', position, 'floor', top) end
+  end
+end
+at = 16
+local time
+for channel = 1, count do
+  if ARGV[at + 2] == '1' then
+    time = time or call('TIME')[1]
+    call('ZADD', index, time, names[channel])
+  end
+  at = at + 3
+end
+call('HSET', position, 'sync_id', ARGV[8], 'lsn', ARGV[9])
+if ARGV[10] ~= '' then
+  call('HSET', position, 'commit_lsn', ARGV[10], 'xid', ARGV[11], 'changes', ARGV[12], 'hash', ARGV[13])
+elseif now[4] then
+  call('HDEL', position, 'commit_lsn', 'xid', 'changes', 'hash')
+end
+return redis.status_reply('OK')
+)";
+
+const char* const begin_epoch = R"(
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then
+  return redis.error_reply('FENCED another walcast owns ' .. KEYS[1])
+end
+for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('HDEL', KEYS[1], 'commit_lsn', 'xid', 'changes', 'hash')
+redis.call('ZUNIONSTORE', KEYS[3], 2, KEYS[2], KEYS[3], 'AGGREGATE', 'MAX')
+redis.call('DEL', KEYS[2])
+return redis.status_reply('OK')
+)";
+
+const char* const newest = R"(
+local largest = 0
+local names = redis.call('ZRANGE', KEYS[1], ARGV[2], ARGV[3])
+for _, name in ipairs(names) do
+  local top = redis.pcall('XREVRANGE', ARGV[1] .. 'log:' .. name, '+', '-', 'COUNT', 1)
+  if not top.err and top[1] then
+    largest = math.max(largest, tonumber(string.match(top[1][1], '^%d+')))
+  end
+end
+return {string.format('%.0f', largest), #names}
+)";
+
+const char* const reset_some = R"(
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then
+  return redis.error_reply('FENCED another walcast owns ' .. KEYS[1])
+end
+local names = redis.call('ZRANGE', KEYS[3], 0, tonumber(ARGV[5]) - 1)
+local function begin_anew(key, name)
+  redis.call('DEL', key)
+  redis.call('XADD', key, ARGV[4] .. '-0', 'm', ARGV[3])
+  redis.call('PUBLISH', name, ARGV[3])
+end
+local time = redis.call('TIME')[1]
+for _, name in ipairs(names) do
+  begin_anew(ARGV[2] .. 'log:' .. name, name)
+  redis.call('ZADD', KEYS[2], time, name)
+  redis.call('ZREM', KEYS[3], name)
+end
+local left = redis.call('ZCARD', KEYS[3])
+if left == 0 then
+  begin_anew(KEYS[4], KEYS[4])
+  redis.call('HDEL', KEYS[1], 'resetting')
+end
+return left
+)";
+
+const char* const remove_aged = R"(
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then
+  return redis.error_reply('FENCED another walcast owns ' .. KEYS[1])
+end
+local oldest = tonumber(redis.call('TIME')[1]) - tonumber(ARGV[3])
+local names = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', oldest, 'LIMIT', 0, ARGV[4])
+local floor = tonumber(redis.call('HGET', KEYS[1], 'floor') or '0')
+for _, name in ipairs(names) do
+  local key = ARGV[2] .. 'log:' .. name
+  local top = redis.pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
+  if not top.err and top[1] then floor = math.max(floor, tonumber(string.match(top[1][1], '^%d+'))) end
+  redis.call('DEL', key)
+  redis.call('ZREM', KEYS[2], name)
+end
+if #names > 0 then redis.call('HSET', KEYS[1], 'floor', string.format('%.0f', floor)) end
+return #names
+)";
+
+}  // namespace walcast::redis_scripts

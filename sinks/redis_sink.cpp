@@ -1,0 +1,369 @@
+#include "sinks/redis_sink.hpp"
+
+#include "sinks/native_envelope.hpp"
+#include "sinks/redis_scripts.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+#include <charconv>
+
+namespace walcast {
+
+using std::chrono::steady_clock;
+
+// How often a busy channel's time in the index is renewed; aged histories are kept so much longer.
+static std::chrono::seconds index_interval(std::chrono::seconds age) {
+    return std::clamp<std::chrono::seconds>(age / 4, std::chrono::seconds{1},
+                                            std::chrono::seconds{60});
+}
+
+RedisSink::RedisSink(asio::any_io_executor executor, RedisSettings settings, std::string owner)
+    : settings_(std::move(settings)),
+      owner_(std::move(owner)),
+      connection_(std::move(executor), settings_.address) {}
+
+// --- what is stored ---
+
+static std::uint64_t read_number(std::string_view field, std::string_view text) {
+    std::uint64_t number = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size())
+        throw SinkError(
+            fmt::format("redis: the position's {} is \"{}\", not a number: was it edited by "
+                        "hand? Delete the key to begin a new epoch",
+                        field, text));
+    return number;
+}
+
+static Lsn read_lsn(std::string_view field, std::string_view text) {
+    auto lsn = parse_lsn(text);
+    if (!lsn)
+        throw SinkError(
+            fmt::format("redis: the position's {} is \"{}\", not an LSN: was it edited by "
+                        "hand? Delete the key to begin a new epoch",
+                        field, text));
+    return *lsn;
+}
+
+// Reads the flat list of fields and values; `resetting` is set when a reset was interrupted.
+static std::optional<Stored> read_stored(const Reply& reply, std::string* resetting = nullptr) {
+    Stored stored;
+    PartialTransaction partial;
+    auto is_partial = false;
+    for (std::size_t i = 0; i + 1 < reply.items.size(); i += 2) {
+        const auto& field = reply.items[i].text;
+        const auto& value = reply.items[i + 1].text;
+        if (field == "epoch")
+            stored.position.epoch = value;
+        else if (field == "sync_id")
+            stored.position.sync_id = read_number(field, value);
+        else if (field == "lsn")
+            stored.position.lsn = read_lsn(field, value);
+        else if (field == "commit_lsn")
+            partial.commit_lsn = read_lsn(field, value), is_partial = true;
+        else if (field == "xid")
+            partial.xid = static_cast<std::uint32_t>(read_number(field, value));
+        else if (field == "changes")
+            partial.changes = read_number(field, value);
+        else if (field == "hash")
+            partial.hash = read_number(field, value);
+        else if (field == "system_id")
+            stored.source.system_id = value;
+        else if (field == "timeline")
+            stored.source.timeline = static_cast<std::uint32_t>(read_number(field, value));
+        else if (field == "slot")
+            stored.source.slot = value;
+        else if (field == "fingerprint")
+            stored.source.fingerprint = value;
+        else if (field == "resetting" && resetting != nullptr)
+            *resetting = value;
+    }
+    if (stored.position.epoch.empty()) return std::nullopt;
+    if (is_partial) stored.position.partial = partial;
+    return stored;
+}
+
+static std::vector<std::string> fields_of(const Position& position, const Source& source) {
+    return {"epoch",       position.epoch,
+            "sync_id",     fmt::to_string(position.sync_id),
+            "lsn",         fmt::to_string(position.lsn),
+            "floor",       fmt::to_string(position.sync_id),
+            "system_id",   source.system_id,
+            "timeline",    fmt::to_string(source.timeline),
+            "slot",        source.slot,
+            "fingerprint", source.fingerprint};
+}
+
+// --- start ---
+
+asio::awaitable<Reply> RedisSink::run(const char* script, std::vector<std::string> keys,
+                                      std::vector<std::string> arguments) {
+    std::string command;
+    append_command_head(command, 3 + keys.size() + arguments.size());
+    append_argument(command, "EVAL");
+    append_argument(command, std::string_view(script));
+    append_argument(command, std::uint64_t{keys.size()});
+    for (const auto& name : keys) append_argument(command, std::string_view(name));
+    for (const auto& argument : arguments) append_argument(command, std::string_view(argument));
+    co_await connection_.write(command);
+    auto reply = co_await connection_.read();
+    if (reply.is_error() && reply.text.starts_with("FENCED")) throw Fenced(reply.text);
+    if (reply.is_error()) throw_redis_error("run a script", reply.text);
+    co_return reply;
+}
+
+static std::string_view info_field(std::string_view info, std::string_view field) {
+    auto at = info.find(field);
+    if (at == std::string_view::npos) return {};
+    auto value = info.substr(at + field.size());
+    return value.substr(0, value.find('\r'));
+}
+
+// Histories must not vanish behind our back: nothing evicts them, since they have no TTL, unless
+// the policy takes any key.
+asio::awaitable<void> RedisSink::check_server() {
+    std::string command;
+    append_command(command, {"INFO", "memory"});
+    co_await connection_.write(command);
+    auto info = co_await connection_.read();
+    if (info.is_error() && info.text.starts_with("NOPERM")) co_return;  // Cannot tell.
+    if (info.is_error()) throw_redis_error("INFO", info.text);
+    auto policy = info_field(info.text, "maxmemory_policy:");
+    if (policy.starts_with("allkeys"))
+        throw SinkError(
+            fmt::format("redis: maxmemory-policy is {}, which may evict histories and the position "
+                        "(CONFIG SET maxmemory-policy noeviction)",
+                        policy));
+}
+
+asio::awaitable<void> RedisSink::load_commit_script() {
+    std::string command;
+    append_command(command, {"SCRIPT", "LOAD", redis_scripts::commit});
+    auto reply = co_await connection_.ask(std::move(command));
+    commit_sha_ = reply.text;
+}
+
+asio::awaitable<std::optional<Stored>> RedisSink::connect() {
+    channels_.clear();
+    awaited_.clear();
+    co_await connection_.open();
+    co_await check_server();
+    co_await load_commit_script();
+    std::string command;
+    append_command(command, {"HGETALL", key("position")});
+    auto reply = co_await connection_.ask(std::move(command));
+    co_return read_stored(reply);
+}
+
+asio::awaitable<std::optional<Stored>> RedisSink::take_over() {
+    std::vector<std::string> keys{key("position")};
+    std::vector<std::string> arguments{owner_};
+    auto reply = co_await run(redis_scripts::take_over, std::move(keys), std::move(arguments));
+    std::string resetting;
+    auto stored = read_stored(reply, &resetting);
+    if (stored && !resetting.empty()) {
+        auto epoch = stored->position.epoch;
+        auto id = stored->position.sync_id;
+        // Resets come before anything else of their epoch, so the position has not moved since.
+        co_await finish_resets(std::move(epoch), id, std::move(resetting));
+    }
+    co_return stored;
+}
+
+asio::awaitable<void> RedisSink::adopt(Source source) {
+    std::vector<std::string> keys{key("position")};
+    std::vector<std::string> arguments{
+        owner_, "system_id", source.system_id, "timeline",        fmt::to_string(source.timeline),
+        "slot", source.slot, "fingerprint",    source.fingerprint};
+    co_await run(redis_scripts::adopt, std::move(keys), std::move(arguments));
+}
+
+asio::awaitable<bool> RedisSink::write_first_position(Position position, Source source) {
+    std::vector<std::string> keys{key("position")};
+    auto arguments = fields_of(position, source);
+    auto reply = co_await run(redis_scripts::first_position, std::move(keys), std::move(arguments));
+    co_return reply.integer == 1;
+}
+
+asio::awaitable<Position> RedisSink::begin_epoch(Position position, Source source,
+                                                 std::string reason) {
+    constexpr std::uint64_t channels_at_once = 500;
+    for (const auto* index : {"channels", "channels:resetting"}) {
+        for (std::uint64_t first = 0;; first += channels_at_once) {
+            std::vector<std::string> keys{key(index)};
+            std::vector<std::string> arguments{settings_.prefix, fmt::to_string(first),
+                                               fmt::to_string(first + channels_at_once - 1)};
+            auto reply = co_await run(redis_scripts::newest, std::move(keys), std::move(arguments));
+            auto largest = read_number("history id", reply.items.at(0).text);
+            position.sync_id = std::max(position.sync_id, largest);
+            if (reply.items.at(1).integer == 0) break;
+        }
+    }
+    std::vector<std::string> keys{key("position"), key("channels"), key("channels:resetting")};
+    std::vector<std::string> arguments{owner_, "resetting", reason};
+    for (auto& field : fields_of(position, source)) arguments.push_back(std::move(field));
+    co_await run(redis_scripts::begin_epoch, std::move(keys), std::move(arguments));
+    co_await finish_resets(position.epoch, position.sync_id, std::move(reason));
+    co_return position;
+}
+
+asio::awaitable<void> RedisSink::finish_resets(std::string epoch, SyncId id, std::string reason) {
+    std::string escaped;
+    for (auto character : reason)
+        if (static_cast<unsigned char>(character) >= 0x20 && character != '"' && character != '\\')
+            escaped += character;
+    // Not a transaction's message: nothing of one to say.
+    auto message = fmt::format(
+        R"({{"type":"reset","epoch":"{}","prevSyncId":{},"lastSyncId":{},"reason":"{}"}})", epoch,
+        id, id, escaped);
+    for (auto is_done = false; !is_done;) {
+        std::vector<std::string> keys{key("position"), key("channels"), key("channels:resetting"),
+                                      key("control")};
+        std::vector<std::string> arguments{owner_, settings_.prefix, message, fmt::to_string(id),
+                                           "100"};
+        auto reply = co_await run(redis_scripts::reset_some, std::move(keys), std::move(arguments));
+        is_done = reply.integer == 0;
+    }
+}
+
+// --- batches ---
+
+// Which message goes to which channel, in order; the channels get numbers from 1 as they appear.
+void RedisSink::collect_targets(const Batch& batch) {
+    if (channels_.size() > settings_.channels_remembered_max) channels_.clear();
+    auto now = steady_clock::now();
+    auto interval = index_interval(settings_.history_age);
+    ++batches_;
+    targets_.clear();
+    batch_channels_.clear();
+    batch_indexes_.clear();
+    for (const auto& message : batch.messages) {
+        if (message.kind == Message::Kind::reset) targets_.push_back({&message, nullptr});
+        for (auto i = message.channels_begin; i < message.channels_end; ++i) {
+            auto name = batch.text(batch.channels[i].begin, batch.channels[i].end);
+            auto found = channels_.find(name);
+            if (found == channels_.end()) {
+                found = channels_.emplace(std::string(name), Known{}).first;
+                found->second.is_new = true;
+            }
+            auto& channel = found->second;
+            if (channel.batch != batches_) {
+                channel.batch = batches_;
+                batch_channels_.push_back(&*found);
+                channel.number = static_cast<std::uint32_t>(batch_channels_.size());
+                auto is_due = channel.is_new || now - channel.indexed_at >= interval;
+                if (is_due) channel.indexed_at = now;
+                batch_indexes_.push_back(is_due);
+            }
+            targets_.push_back({&message, &channel});
+        }
+    }
+}
+
+static void append_position(std::string& out, const Position& position) {
+    append_argument(out, position.sync_id);
+    append_argument(out, std::string_view(fmt::to_string(position.lsn)));
+    if (position.partial) {
+        append_argument(out, std::string_view(fmt::to_string(position.partial->commit_lsn)));
+        append_argument(out, std::uint64_t{position.partial->xid});
+        append_argument(out, position.partial->changes);
+        append_argument(out, position.partial->hash);
+    } else {
+        for (auto i = 0; i < 4; ++i) append_argument(out, std::string_view{});
+    }
+}
+
+void RedisSink::write_message(const Batch& batch, const Target& target) {
+    const auto& message = *target.message;
+    auto is_sync = message.kind == Message::Kind::sync;
+    std::optional<SyncId> previous;
+    if (target.channel != nullptr && !target.channel->is_new)
+        previous = target.channel->last_sync_id;
+    head_.clear();
+    append_message_head(head_, is_sync ? sync_type : reset_type, batch.before.epoch, previous,
+                        message.last_sync_id, message.transaction);
+    head_ += is_sync ? sync_open : ",";
+    auto body = batch.text(message.body_begin, message.body_end);
+    std::string_view close = is_sync ? sync_close : "}";
+
+    append_argument(command_,
+                    std::uint64_t{target.channel == nullptr ? 0 : target.channel->number});
+    append_argument(command_, message.last_sync_id);
+    command_ += '$';
+    fmt::format_to(std::back_inserter(command_), "{}\r\n",
+                   head_.size() + body.size() + close.size());
+    command_ += head_;
+    command_ += body;
+    command_ += close;
+    command_ += "\r\n";
+    if (target.channel != nullptr) {
+        target.channel->last_sync_id = message.last_sync_id;
+        target.channel->is_new = false;
+    }
+}
+
+void RedisSink::write_commit(const Batch& batch) {
+    auto key_count = 3 + batch_channels_.size();
+    command_.clear();
+    append_command_head(command_,
+                        3 + key_count + 15 + 3 * batch_channels_.size() + 3 * targets_.size());
+    append_argument(command_, "EVALSHA");
+    append_argument(command_, std::string_view(commit_sha_));
+    append_argument(command_, std::uint64_t{key_count});
+    for (const auto* name : {"position", "channels", "control"})
+        append_argument(command_, std::string_view(key(name)));
+    for (const auto* channel : batch_channels_) {
+        head_ = settings_.prefix;
+        head_ += "log:";
+        head_ += channel->first;
+        append_argument(command_, std::string_view(head_));
+    }
+    append_argument(command_, std::string_view(owner_));
+    append_position(command_, batch.before);
+    append_position(command_, batch.after);
+    append_argument(command_, settings_.history_length);
+    append_argument(command_, std::uint64_t{batch_channels_.size()});
+    for (std::size_t i = 0; i < batch_channels_.size(); ++i) {
+        append_argument(command_, std::string_view(batch_channels_[i]->first));
+        if (batch_channels_[i]->second.is_new)
+            append_argument(command_, std::string_view{});
+        else
+            append_argument(command_, batch_channels_[i]->second.last_sync_id);
+        append_argument(command_, std::string_view(batch_indexes_[i] ? "1" : "0"));
+    }
+    for (const auto& target : targets_) write_message(batch, target);
+}
+
+asio::awaitable<void> RedisSink::send(const Batch& batch) {
+    collect_targets(batch);
+    write_commit(batch);
+    // Old histories go in passing, behind the batch.
+    auto now = steady_clock::now();
+    auto is_upkeep_due = now - aged_removed_at_ >= index_interval(settings_.history_age);
+    if (is_upkeep_due) {
+        aged_removed_at_ = now;
+        auto age = settings_.history_age + index_interval(settings_.history_age);
+        append_command(command_,
+                       {"EVAL", redis_scripts::remove_aged, "2", key("position"), key("channels"),
+                        owner_, settings_.prefix, fmt::to_string(age.count()), "100"});
+    }
+    awaited_.push_back(true);
+    if (is_upkeep_due) awaited_.push_back(false);
+    co_await connection_.write(command_);
+}
+
+asio::awaitable<void> RedisSink::accepted() {
+    for (;;) {
+        auto reply = co_await connection_.read();
+        if (reply.is_error() && reply.text.starts_with("FENCED")) throw Fenced(reply.text);
+        if (reply.is_error()) throw_redis_error("commit a batch", reply.text);
+        assert(!awaited_.empty());
+        auto is_batch = awaited_.front();
+        awaited_.pop_front();
+        if (is_batch) co_return;
+    }
+}
+
+}  // namespace walcast

@@ -1,0 +1,124 @@
+#pragma once
+
+#include "decoders/sync_action.hpp"
+#include "sinks/awaitable.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace walcast {
+
+// The part of a transaction that is done, when it was too large for one batch.
+struct PartialTransaction {
+    Lsn commit_lsn;
+    std::uint32_t xid = 0;
+    std::uint64_t changes = 0;  // Its first so many changes,
+    std::uint64_t hash = 0;     // whose bytes hash to this.
+
+    bool operator==(const PartialTransaction&) const = default;
+};
+
+// How far a sink has got.
+struct Position {
+    std::string epoch;
+    SyncId sync_id = 0;
+    Lsn lsn;  // All that ends at or below it is done.
+    std::optional<PartialTransaction> partial;
+
+    bool operator==(const Position&) const = default;
+};
+
+// Which stream a position belongs to.
+struct Source {
+    std::string system_id;
+    std::uint32_t timeline = 0;
+    std::string slot;
+    std::string
+        fingerprint;  // Of plugin, options and publications: what decides the changes' order.
+};
+
+// What a sink remembers from before.
+struct Stored {
+    Position position;
+    Source source;
+};
+
+// One message: consecutive sync actions of one transaction for one set of channels; or a reset.
+struct Message {
+    enum class Kind : std::uint8_t { sync, reset };
+    Kind kind = Kind::sync;
+    SyncId last_sync_id = 0;
+    TransactionInfo transaction;
+    // Parts of the batch. A reset has no channels: it goes to the control channel.
+    std::uint32_t channels_begin = 0;
+    std::uint32_t channels_end = 0;
+    std::size_t body_begin = 0;  // sync: the actions, comma-separated; reset: its own fields
+    std::size_t body_end = 0;
+};
+
+// Messages that a sink commits in one step, and the position that they lead to. All text is in
+// `bytes`, so that a batch is used again without allocating.
+struct Batch {
+    struct Slice {
+        std::size_t begin = 0;
+        std::size_t end = 0;
+    };
+    Position before;
+    Position after;
+    std::vector<Message> messages;
+    std::vector<Slice> channels;
+    std::string bytes;
+
+    std::string_view text(std::size_t begin, std::size_t end) const {
+        return std::string_view(bytes).substr(begin, end - begin);
+    }
+    void clear() {
+        messages.clear();
+        channels.clear();
+        bytes.clear();
+    }
+};
+
+// A connection lost or a reply that refuses. The session waits and begins again.
+struct SinkError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// Another owner has taken over: this one must stop.
+struct Fenced : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// Where messages go, and who remembers how far they got. Nothing here retries or has a time limit.
+class Sink {
+public:
+    virtual ~Sink() = default;
+
+    // Connects and reads what is stored, changing nothing.
+    virtual asio::awaitable<std::optional<Stored>> connect() = 0;
+
+    // Shuts out any earlier owner, and says what is stored once none can write.
+    virtual asio::awaitable<std::optional<Stored>> take_over() = 0;
+
+    // Notes which stream the position goes on from now.
+    virtual asio::awaitable<void> adopt(Source source) = 0;
+
+    // Continuity is lost: a new epoch at `position`, every history dropped and begun anew with a
+    // reset. Returns the position with its id raised to the largest in any history. Interrupted, it
+    // is finished by the next `take_over`.
+    virtual asio::awaitable<Position> begin_epoch(Position position, Source source,
+                                                  std::string reason) = 0;
+
+    // Sends all of the batch, in order, and its position: one atomic step, for which `accepted`
+    // waits. The batch may change once this returns.
+    virtual asio::awaitable<void> send(const Batch& batch) = 0;
+
+    // Waits until the oldest batch sent is in. Throws SinkError when refused or unsure: the next
+    // `take_over` tells which. Throws Fenced when another owner has taken over.
+    virtual asio::awaitable<void> accepted() = 0;
+};
+
+}  // namespace walcast
