@@ -173,22 +173,30 @@ void Session::handle(const Keepalive& keepalive) {
 }
 
 void Session::handle(const WalData& data) {
-    for (const auto& event : decoder_.decode(data.payload)) {
-        if (const auto* change = std::get_if<Change>(&event)) {
-            add(*change, data.payload);
-        } else if (const auto* begin = std::get_if<Begin>(&event)) {
-            numbering_->begin(begin->transaction);
-            builder_.begin(begin->transaction);
-        } else if (const auto* commit = std::get_if<Commit>(&event)) {
-            numbering_->commit(commit->end_lsn);
-            builder_.end_transaction();
-            received_ = std::max(received_, commit->end_lsn);
-            has_whole_transaction_ = !builder_.is_empty();
-        } else if (const auto* truncate = std::get_if<Truncate>(&event)) {
-            add(*truncate, data.payload);
-        } else {
-            add(std::get<LogicalMessage>(event), data.payload);
-        }
+    try {
+        for (const auto& event : decoder_.decode(data.payload)) handle(event, data.payload);
+    } catch (const DecodeError& error) {
+        throw DecodeError(fmt::format("{}, after transaction {} at {} began", error.what(), transaction_.xid,
+                                      transaction_.commit_lsn));
+    }
+}
+
+void Session::handle(const Event& event, std::string_view bytes) {
+    if (const auto* change = std::get_if<Change>(&event)) {
+        add(*change, bytes);
+    } else if (const auto* begin = std::get_if<Begin>(&event)) {
+        transaction_ = begin->transaction;
+        numbering_->begin(transaction_);
+        builder_.begin(transaction_);
+    } else if (const auto* commit = std::get_if<Commit>(&event)) {
+        numbering_->commit(commit->end_lsn);
+        builder_.end_transaction();
+        received_ = std::max(received_, commit->end_lsn);
+        has_whole_transaction_ = !builder_.is_empty();
+    } else if (const auto* truncate = std::get_if<Truncate>(&event)) {
+        add(*truncate, bytes);
+    } else {
+        add(std::get<LogicalMessage>(event), bytes);
     }
 }
 

@@ -65,6 +65,7 @@ private:
     void handle(const StreamMessage& message);
     void handle(const Keepalive& keepalive);
     void handle(const WalData& data);
+    void handle(const Event& event, std::string_view bytes);
     void add(const Change& change, std::string_view bytes);
     void add(const Truncate& truncate, std::string_view bytes);
     void add(const LogicalMessage& message, std::string_view bytes);
@@ -93,6 +94,7 @@ private:
     BatchQueue queue_;
     PgoutputDecoder decoder_;
     std::optional<Numbering> numbering_;
+    TransactionInfo transaction_;  // The one that began last.
     Position queued_;  // What the last batch pushed leads to.
     Signal started_;
     bool has_started_ = false;

@@ -7,10 +7,21 @@
 
 namespace walcast {
 
-namespace dom = simdjson::dom;
+namespace json = simdjson::ondemand;
 
+// On demand, so that only what is asked for is read: a number in somebody's json column may be larger than
+// any that C++ has.
 struct TailView::Parser {
-    dom::parser json;
+    json::parser parser;
+    simdjson::padded_string text;
+    json::document document;
+
+    // The message as an object; false when it is none.
+    bool read(std::string_view message, json::object& object) {
+        text = simdjson::padded_string(message);
+        return parser.iterate(text).get(document) == simdjson::SUCCESS &&
+               document.get_object().get(object) == simdjson::SUCCESS;
+    }
 };
 
 TailView::TailView(Form form, Colours colours)
@@ -19,16 +30,15 @@ TailView::TailView(Form form, Colours colours)
 TailView::~TailView() = default;
 
 std::optional<TailView::Head> TailView::read_head(std::string_view message) {
-    dom::element found;
-    if (parser_->json.parse(message.data(), message.size()).get(found) != simdjson::SUCCESS)
-        return std::nullopt;
+    json::object object;
+    if (!parser_->read(message, object)) return std::nullopt;
     Head head;
     std::string_view type;
     std::string_view epoch;
-    auto is_ours = found["type"].get(type) == simdjson::SUCCESS &&
-                   found["epoch"].get(epoch) == simdjson::SUCCESS &&
-                   found["prevSyncId"].get(head.prev_sync_id) == simdjson::SUCCESS &&
-                   found["lastSyncId"].get(head.last_sync_id) == simdjson::SUCCESS;
+    auto is_ours = object["type"].get(type) == simdjson::SUCCESS &&
+                   object["epoch"].get(epoch) == simdjson::SUCCESS &&
+                   object["prevSyncId"].get(head.prev_sync_id) == simdjson::SUCCESS &&
+                   object["lastSyncId"].get(head.last_sync_id) == simdjson::SUCCESS;
     if (!is_ours) return std::nullopt;
     head.type = type;
     head.epoch = epoch;
@@ -47,6 +57,8 @@ static void append_one_line(std::string& out, std::string_view message) {
 
 namespace {
 
+constexpr std::size_t channel_width = 14;
+constexpr std::size_t action_width = 6;
 constexpr std::string_view reset_colour = "\x1b[0m";
 constexpr std::string_view dim = "\x1b[2m";
 constexpr std::string_view bold = "\x1b[1m";
@@ -90,7 +102,7 @@ public:
             return (static_cast<unsigned char>(c) & 0xC0U) != 0x80;
         }));
         if (count < width) out_.append(width - count, ' ');
-        out_ += ' ';
+        if (!text.empty()) out_ += ' ';
         return *this;
     }
     void end() {
@@ -103,7 +115,8 @@ private:
     bool is_coloured_;
 };
 
-std::string text_of(dom::element object, const char* key) {
+// A member's text or number; empty when there is none.
+std::string text_of(json::object& object, const char* key) {
     std::string_view text;
     if (object[key].get(text) == simdjson::SUCCESS) return std::string(text);
     std::uint64_t number = 0;
@@ -111,38 +124,48 @@ std::string text_of(dom::element object, const char* key) {
     return {};
 }
 
+// A member as it is written; empty when there is none.
+template <typename Kind>
+std::string_view raw_of(json::object& object, const char* key) {
+    Kind found;
+    std::string_view raw;
+    if (object[key].get(found) != simdjson::SUCCESS || found.raw_json().get(raw) != simdjson::SUCCESS)
+        return {};
+    return raw;
+}
+
 }  // namespace
 
 std::string_view TailView::render(std::string_view channel, std::string_view message) {
     out_.clear();
-    dom::element found;
-    auto is_json =
-        parser_->json.parse(message.data(), message.size()).get(found) == simdjson::SUCCESS;
-    if (form_ == Form::json || !is_json) {
+    json::object object;
+    if (form_ == Form::json || !parser_->read(message, object)) {
         append_one_line(out_, message);
         return out_;
     }
     auto is_coloured = colours_ == Colours::ansi;
-    auto time = text_of(found, "commitTime");
+    auto time = text_of(object, "commitTime");
     auto clock = time.size() >= 23 ? time.substr(11, 12) : std::string(12, ' ');
-    dom::array actions;
-    if (found["sync"].get(actions) != simdjson::SUCCESS) {
+    json::array actions;
+    if (object["sync"].get(actions) != simdjson::SUCCESS) {
         Line line(out_, is_coloured);
-        line.add(clock, dim).add(channel, cyan, 20).add(text_of(found, "type"), magenta, 6);
-        line.add(text_of(found, "modelName"), bold).add(text_of(found, "name"), bold);
-        line.add(text_of(found, "reason")).add("#" + text_of(found, "lastSyncId"), dim).end();
+        line.add(clock, dim).add(channel, cyan, channel_width);
+        line.add(text_of(object, "type"), magenta, action_width);
+        line.add(text_of(object, "modelName"), bold).add(text_of(object, "name"), bold);
+        line.add(text_of(object, "reason")).add("#" + text_of(object, "lastSyncId"), dim).end();
         return out_;
     }
-    for (auto action : actions) {
+    for (auto item : actions) {
+        json::object action;
+        if (item.get(action) != simdjson::SUCCESS) continue;
         auto kind = text_of(action, "action");
         Line line(out_, is_coloured);
-        line.add(clock, dim).add(channel, cyan, 20).add(kind, colour_of(kind), 6);
+        line.add(clock, dim).add(channel, cyan, channel_width).add(kind, colour_of(kind), action_width);
         line.add(text_of(action, "modelName"), bold).add(text_of(action, "modelId"), bold);
-        dom::element data;
-        if (action["data"].get(data) == simdjson::SUCCESS) line.add(simdjson::minify(data));
+        if (auto data = raw_of<json::object>(action, "data"); !data.empty()) line.add(data);
         for (const auto* gap : {"unchanged", "omitted"})
-            if (action[gap].get(data) == simdjson::SUCCESS)
-                line.add(fmt::format("{}={}", gap, simdjson::minify(data)), dim);
+            if (auto keys = raw_of<json::array>(action, gap); !keys.empty())
+                line.add(fmt::format("{}={}", gap, keys), dim);
         line.add("#" + text_of(action, "syncId"), dim).end();
     }
     return out_;

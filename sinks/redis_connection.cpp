@@ -11,6 +11,7 @@
 #include <boost/asio/write.hpp>
 #include <boost/url.hpp>
 #include <fmt/format.h>
+#include <netinet/tcp.h>
 
 #include <optional>
 #include <stdexcept>
@@ -87,6 +88,11 @@ asio::awaitable<void> RedisConnection::connect() {
     co_await asio::async_connect(connected, found, use_awaitable);
     connected.set_option(tcp::no_delay(true));
     connected.set_option(asio::socket_base::keep_alive(true));
+    // A peer that is gone without a word is noticed after this long, even in the middle of a write.
+    using UserTimeout = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_USER_TIMEOUT>;
+    using KeepIdle = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPIDLE>;
+    connected.set_option(UserTimeout(60'000));
+    connected.set_option(KeepIdle(30));
     socket = Socket(std::move(connected));
     if (!address_.is_tls) co_return;
 

@@ -25,6 +25,7 @@ const char* const commit = R"(
 local call, pcall = redis.call, redis.pcall
 local position, index, control = KEYS[1], KEYS[2], KEYS[3]
 local now = call('HMGET', position, 'owner', 'sync_id', 'lsn', 'commit_lsn', 'xid', 'changes', 'hash', 'floor')
+if not now[1] then return redis.error_reply('POSITION ' .. position .. ' is gone') end
 if now[1] ~= ARGV[1] then
   return redis.error_reply('FENCED another walcast owns ' .. position)
 end

@@ -96,6 +96,10 @@ static std::vector<std::string> fields_of(const Position& position, const Source
             "fingerprint", source.fingerprint};
 }
 
+[[noreturn]] static void throw_fenced() {
+    throw Fenced("fenced: another walcast has taken over the position in Redis, so this one stops");
+}
+
 // --- start ---
 
 asio::awaitable<Reply> RedisSink::run(const char* script, std::vector<std::string> keys,
@@ -109,7 +113,7 @@ asio::awaitable<Reply> RedisSink::run(const char* script, std::vector<std::strin
     for (const auto& argument : arguments) append_argument(command, std::string_view(argument));
     co_await connection_.write(command);
     auto reply = co_await connection_.read();
-    if (reply.is_error() && reply.text.starts_with("FENCED")) throw Fenced(reply.text);
+    if (reply.is_error() && reply.text.starts_with("FENCED")) throw_fenced();
     if (reply.is_error()) throw_redis_error("run a script", reply.text);
     co_return reply;
 }
@@ -357,7 +361,7 @@ asio::awaitable<void> RedisSink::send(const Batch& batch) {
 asio::awaitable<void> RedisSink::accepted() {
     for (;;) {
         auto reply = co_await connection_.read();
-        if (reply.is_error() && reply.text.starts_with("FENCED")) throw Fenced(reply.text);
+        if (reply.is_error() && reply.text.starts_with("FENCED")) throw_fenced();
         if (reply.is_error()) throw_redis_error("commit a batch", reply.text);
         assert(!awaited_.empty());
         auto is_batch = awaited_.front();
