@@ -17,6 +17,7 @@ public:
 
     template <typename... Arguments>
     void debug(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+        if (level_ > LogLevel::debug) return;
         write(LogLevel::debug, fmt::format(format, std::forward<Arguments>(arguments)...));
     }
     template <typename... Arguments>

@@ -197,7 +197,7 @@ int main(int argc, char** argv) {
     auto* run = app.add_subcommand(
         "run", "Run the agent; a second one on the same slot waits and takes over");
     add_config(*run);
-    run->add_flag("-v,--verbose", options.is_verbose, "Log each transaction");
+    run->add_flag("-v,--verbose", options.is_verbose, "Log each batch");
     run->footer("Example: walcast run --config walcast.toml");
     run->callback([&] { command = [&] { return run_agent(options); }; });
 

@@ -98,7 +98,8 @@ asio::awaitable<void> ReplicationStream::make_temporary_slot() {
 asio::awaitable<void> ReplicationStream::check_slot() {
     const auto& slot = settings_.slot;
     auto sql = fmt::format(
-        "SELECT slot_type, plugin, database, two_phase, wal_status, confirmed_flush_lsn FROM "
+        "SELECT slot_type, plugin, database, two_phase, wal_status, confirmed_flush_lsn, "
+        "active_pid FROM "
         "pg_replication_slots "
         "WHERE slot_name = {}",
         quote_literal(slot));
@@ -107,6 +108,8 @@ asio::awaitable<void> ReplicationStream::check_slot() {
         throw SetupError(
             fmt::format("postgres: slot \"{}\" does not exist: run `walcast init`", slot));
     const auto& row = rows[0];
+    if (!row[6].empty() && !settings_.is_temporary)
+        throw SlotActive(fmt::format("postgres: slot \"{}\" is active for PID {}", slot, row[6]));
     if (row[0] != "logical")
         throw SetupError(fmt::format(
             "postgres: slot \"{}\" is a physical one: name another in [source] slot", slot));
@@ -144,6 +147,13 @@ asio::awaitable<void> ReplicationStream::check_publications() {
         if (rows.empty())
             throw SetupError(fmt::format(
                 "postgres: publication \"{}\" does not exist: run `walcast init`", name));
+        auto list_tables = fmt::format(
+            "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = {}",
+            quote_literal(name));
+        auto tables =
+            co_await connection_.query(std::move(list_tables), "list the publication's tables");
+        for (auto& row : tables)
+            facts_.published.emplace_back(std::move(row[0]), std::move(row[1]));
     }
 }
 

@@ -30,6 +30,7 @@ public:
         std::map<std::uint32_t, Lsn> timeline_ends;       // Where each earlier timeline was left.
         std::chrono::milliseconds wal_sender_timeout{0};  // 0: none.
         Catalog catalog;
+        std::vector<std::pair<std::string, std::string>> published;  // Schema and name.
     };
 
     ReplicationStream(asio::any_io_executor executor, Settings settings);

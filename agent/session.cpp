@@ -84,6 +84,7 @@ Session::Session(asio::any_io_executor executor, ReplicationStream::Settings str
     : executor_(executor),
       stream_(executor, std::move(stream)),
       sink_(sink),
+      rules_(rules),
       memory_(memory),
       log_(log),
       limits_(limits),
@@ -104,6 +105,10 @@ asio::awaitable<void> Session::run() {
     has_started_ = true;
     co_await run_together(read(), publish(), report());  // Ends with the first error.
 
+    if (is_attached_) {
+        auto leaving = sink_.leave();
+        co_await within(milliseconds{1000}, std::move(leaving));
+    }
     StandbyStatus status{
         received_, confirmed_,
         std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now())};
@@ -176,8 +181,8 @@ void Session::handle(const WalData& data) {
     try {
         for (const auto& event : decoder_.decode(data.payload)) handle(event, data.payload);
     } catch (const DecodeError& error) {
-        throw DecodeError(fmt::format("{}, after transaction {} at {} began", error.what(), transaction_.xid,
-                                      transaction_.commit_lsn));
+        throw DecodeError(fmt::format("{}, after transaction {} at {} began", error.what(),
+                                      transaction_.xid, transaction_.commit_lsn));
     }
 }
 
@@ -306,10 +311,11 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
                   quoted(*reason));
         memory_.gap.reset();
     } else {
-        auto adopting = sink_.adopt(facts.source);
-        co_await std::move(adopting);
         position = stored->position;
     }
+    auto adopting = sink_.adopt(facts.source);
+    co_await std::move(adopting);
+    warn_of_idle_rules();
     log_.info("streaming slot={} from={} epoch={} sync_id={}", facts.source.slot, position.lsn,
               position.epoch, position.sync_id);
     memory_.is_working = true;
@@ -319,6 +325,20 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
     confirm(position);
     numbering_.emplace(std::move(position));
     started_.raise();
+}
+
+void Session::warn_of_idle_rules() {
+    const auto& published = stream_.facts().published;
+    for (const auto& rule : rules_) {
+        auto matches = [&](const auto& table) {
+            return matches_table(rule, table.first, table.second);
+        };
+        if (std::any_of(published.begin(), published.end(), matches)) continue;
+        log_.warn(
+            "rule table={} line={} matches no table of the publication: `walcast init` adds what "
+            "it names",
+            rule.table, rule.line);
+    }
 }
 
 asio::awaitable<void> Session::send() {
@@ -336,6 +356,7 @@ asio::awaitable<void> Session::receive_answers() {
         auto is_in_time = co_await within(limits_.accept, std::move(accepting));
         if (!is_in_time) throw SinkError("sink: a batch was not accepted in time");
         auto position = queue_.accepted();
+        log_.debug("accepted sync_id={} lsn={}", position.sync_id, position.lsn);
         confirm(position);
     }
 }

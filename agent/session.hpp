@@ -80,12 +80,14 @@ private:
     asio::awaitable<void> send();
     asio::awaitable<void> receive_answers();
     void confirm(const Position& position);
+    void warn_of_idle_rules();
 
     asio::awaitable<void> report();
 
     asio::any_io_executor executor_;
     ReplicationStream stream_;
     Sink& sink_;
+    const std::vector<Rule>& rules_;
     Memory& memory_;
     Log& log_;
     Limits limits_;
@@ -95,7 +97,7 @@ private:
     PgoutputDecoder decoder_;
     std::optional<Numbering> numbering_;
     TransactionInfo transaction_;  // The one that began last.
-    Position queued_;  // What the last batch pushed leads to.
+    Position queued_;              // What the last batch pushed leads to.
     Signal started_;
     bool has_started_ = false;
     bool is_attached_ = false;

@@ -9,8 +9,8 @@ namespace walcast {
 
 namespace json = simdjson::ondemand;
 
-// On demand, so that only what is asked for is read: a number in somebody's json column may be larger than
-// any that C++ has.
+// On demand, so that only what is asked for is read: a number in somebody's json column may be
+// larger than any that C++ has.
 struct TailView::Parser {
     json::parser parser;
     simdjson::padded_string text;
@@ -129,7 +129,8 @@ template <typename Kind>
 std::string_view raw_of(json::object& object, const char* key) {
     Kind found;
     std::string_view raw;
-    if (object[key].get(found) != simdjson::SUCCESS || found.raw_json().get(raw) != simdjson::SUCCESS)
+    if (object[key].get(found) != simdjson::SUCCESS ||
+        found.raw_json().get(raw) != simdjson::SUCCESS)
         return {};
     return raw;
 }
@@ -160,7 +161,9 @@ std::string_view TailView::render(std::string_view channel, std::string_view mes
         if (item.get(action) != simdjson::SUCCESS) continue;
         auto kind = text_of(action, "action");
         Line line(out_, is_coloured);
-        line.add(clock, dim).add(channel, cyan, channel_width).add(kind, colour_of(kind), action_width);
+        line.add(clock, dim)
+            .add(channel, cyan, channel_width)
+            .add(kind, colour_of(kind), action_width);
         line.add(text_of(action, "modelName"), bold).add(text_of(action, "modelId"), bold);
         if (auto data = raw_of<json::object>(action, "data"); !data.empty()) line.add(data);
         for (const auto* gap : {"unchanged", "omitted"})

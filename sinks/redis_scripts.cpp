@@ -11,7 +11,10 @@ const char* const adopt = R"(
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then
   return redis.error_reply('FENCED another walcast owns ' .. KEYS[1])
 end
-for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+local now = redis.call('HMGET', KEYS[1], 'epoch', 'sync_id')
+redis.call('PUBLISH', KEYS[2], '{"type":"agent","epoch":"' .. now[1] .. '","prevSyncId":' .. now[2] ..
+  ',"lastSyncId":' .. now[2] .. ',"state":"' .. ARGV[2] .. '"}')
 return redis.status_reply('OK')
 )";
 

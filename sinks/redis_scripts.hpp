@@ -11,7 +11,8 @@ namespace walcast::redis_scripts {
 // Takes ownership. KEYS: position. ARGV: owner. Returns the position's fields and values.
 extern const char* const take_over;
 
-// Notes the source. KEYS: position. ARGV: owner, then fields and values.
+// Notes the source, and says on the control channel that the agent is up or down. KEYS: position,
+// control. ARGV: owner, state, then fields and values.
 extern const char* const adopt;
 
 // Writes the very first position, if there is none. KEYS: position. ARGV: fields and values.

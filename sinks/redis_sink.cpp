@@ -111,6 +111,7 @@ asio::awaitable<Reply> RedisSink::run(const char* script, std::vector<std::strin
     append_argument(command, std::uint64_t{keys.size()});
     for (const auto& name : keys) append_argument(command, std::string_view(name));
     for (const auto& argument : arguments) append_argument(command, std::string_view(argument));
+    for (; !awaited_.empty(); awaited_.pop_front()) co_await connection_.read();
     co_await connection_.write(command);
     auto reply = co_await connection_.read();
     if (reply.is_error() && reply.text.starts_with("FENCED")) throw_fenced();
@@ -177,10 +178,18 @@ asio::awaitable<std::optional<Stored>> RedisSink::take_over() {
 }
 
 asio::awaitable<void> RedisSink::adopt(Source source) {
-    std::vector<std::string> keys{key("position")};
-    std::vector<std::string> arguments{
-        owner_, "system_id", source.system_id, "timeline",        fmt::to_string(source.timeline),
-        "slot", source.slot, "fingerprint",    source.fingerprint};
+    std::vector<std::string> keys{key("position"), key("control")};
+    std::vector<std::string> arguments{owner_,        "up",
+                                       "system_id",   source.system_id,
+                                       "timeline",    fmt::to_string(source.timeline),
+                                       "slot",        source.slot,
+                                       "fingerprint", source.fingerprint};
+    co_await run(redis_scripts::adopt, std::move(keys), std::move(arguments));
+}
+
+asio::awaitable<void> RedisSink::leave() {
+    std::vector<std::string> keys{key("position"), key("control")};
+    std::vector<std::string> arguments{owner_, "down"};
     co_await run(redis_scripts::adopt, std::move(keys), std::move(arguments));
 }
 

@@ -103,8 +103,11 @@ public:
     // Shuts out any earlier owner, and says what is stored once none can write.
     virtual asio::awaitable<std::optional<Stored>> take_over() = 0;
 
-    // Notes which stream the position goes on from now.
+    // Notes which stream the position goes on from now, and tells subscribers that the agent is up.
     virtual asio::awaitable<void> adopt(Source source) = 0;
+
+    // Tells subscribers that the agent goes, in good order.
+    virtual asio::awaitable<void> leave() = 0;
 
     // Continuity is lost: a new epoch at `position`, every history dropped and begun anew with a
     // reset. Returns the position with its id raised to the largest in any history. Interrupted, it

@@ -16,6 +16,10 @@ asio::awaitable<void> StdoutSink::adopt(Source /*source*/) {
     co_return;
 }
 
+asio::awaitable<void> StdoutSink::leave() {
+    co_return;
+}
+
 asio::awaitable<Position> StdoutSink::begin_epoch(Position position, Source /*source*/,
                                                   std::string /*reason*/) {
     position.sync_id = 0;

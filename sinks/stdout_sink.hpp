@@ -22,6 +22,7 @@ public:
     asio::awaitable<std::optional<Stored>> connect() override;
     asio::awaitable<std::optional<Stored>> take_over() override;
     asio::awaitable<void> adopt(Source source) override;
+    asio::awaitable<void> leave() override;
     asio::awaitable<Position> begin_epoch(Position position, Source source,
                                           std::string reason) override;
     asio::awaitable<void> send(const Batch& batch) override;
