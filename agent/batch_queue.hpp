@@ -21,6 +21,7 @@ public:
     // Where the first batch will begin.
     void begin_at(Position position);
 
+    bool is_empty() const { return batches_.empty(); }
     bool has_room() const { return batches_.size() - sent_ < waiting_max; }
     asio::awaitable<void> push(Batch batch);  // Waits for room.
 

@@ -75,16 +75,24 @@ inline asio::awaitable<bool> within(std::chrono::milliseconds limit, asio::await
 // looked at again by the one who waits. At most one waits at a time.
 class Signal {
 public:
-    explicit Signal(const asio::any_io_executor& executor)
-        : timer_(executor, asio::steady_timer::time_point::max()) {}
+    explicit Signal(const asio::any_io_executor& executor) : timer_(executor) {}
 
     void raise() {
         is_raised_ = true;
         timer_.cancel();
     }
 
-    asio::awaitable<void> wait() {
+    asio::awaitable<void> wait() { return wait_until(asio::steady_timer::time_point::max()); }
+
+    // Waits for so long at most.
+    asio::awaitable<void> wait(std::chrono::milliseconds limit) {
+        return wait_until(std::chrono::steady_clock::now() + limit);
+    }
+
+private:
+    asio::awaitable<void> wait_until(asio::steady_timer::time_point limit) {
         if (!is_raised_) {
+            timer_.expires_at(limit);
             boost::system::error_code error;
             co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, error));
             auto state = co_await asio::this_coro::cancellation_state;
@@ -94,7 +102,6 @@ public:
         is_raised_ = false;
     }
 
-private:
     asio::steady_timer timer_;
     bool is_raised_ = false;
 };

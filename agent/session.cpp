@@ -92,6 +92,7 @@ Session::Session(asio::any_io_executor executor, ReplicationStream::Settings str
       builder_(router_, limits.batches),
       queue_(executor),
       started_(executor),
+      accepted_(executor),
       report_due_(executor) {
     stream_.connection().on_notice = [this](std::string_view line) {
         log_.warn("postgres notice={}", quoted(line));
@@ -122,6 +123,7 @@ void Session::stop() {
     stopping_since_ = steady_clock::now();
     started_.raise();
     report_due_.raise();
+    accepted_.raise();
     stream_.interrupt();
 }
 
@@ -150,7 +152,15 @@ asio::awaitable<void> Session::read() {
     for (Signal never(executor_);;) co_await never.wait();  // Until all is published.
 }
 
+// While a batch is on its way what arrives is left in the socket, to be read in one go: waking up
+// for each frame costs more than all the rest. A sink that is slow does not keep us from reading
+// for long.
 asio::awaitable<void> Session::wait_for_more() {
+    constexpr milliseconds left_unread_max{20};
+    if (!queue_.is_empty()) {
+        co_await accepted_.wait(left_unread_max);
+        co_return;
+    }
     auto waiting = stream_.wait_readable();
     if (has_idle_progress())
         co_await within(idle_interval, std::move(waiting));
@@ -233,9 +243,12 @@ bool Session::has_idle_progress() const {
     return !numbering_->is_in_transaction() && numbering_->position() != queued_;
 }
 
-// A transaction on its way is not cut without need. Progress without messages is written at times
-// only, but at once for a server that asks, since it may be stopping.
+// While a batch is on its way the next one grows: the busier the stream, the larger the batches,
+// and an idle one is published at once. A transaction on its way is not cut without need. Progress
+// without messages is written at times only, but at once for a server that asks, since it may be
+// stopping.
 bool Session::is_push_due() const {
+    if (!queue_.is_empty()) return false;
     if (!builder_.is_empty()) return has_whole_transaction_ || !numbering_->is_in_transaction();
     auto is_asked = asked_ && confirmed_ < *asked_;
     return has_idle_progress() &&
@@ -357,6 +370,7 @@ asio::awaitable<void> Session::receive_answers() {
         if (!is_in_time) throw SinkError("sink: a batch was not accepted in time");
         auto position = queue_.accepted();
         log_.debug("accepted sync_id={} lsn={}", position.sync_id, position.lsn);
+        if (queue_.is_empty()) accepted_.raise();
         confirm(position);
     }
 }
@@ -382,8 +396,7 @@ asio::awaitable<void> Session::report() {
         StandbyStatus status{received_, confirmed_, now};
         co_await stream_.report(status);
         co_await sleep_for(answer_interval);
-        auto waiting = report_due_.wait();
-        co_await within(interval, std::move(waiting));
+        co_await report_due_.wait(interval);
         if (asked_ && !is_attached_ && steady_clock::now() - asked_at_ > hold_up_max)
             throw PgError(
                 "postgres: the server is waiting for us, probably to stop, while Redis is away");

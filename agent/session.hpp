@@ -99,6 +99,7 @@ private:
     TransactionInfo transaction_;  // The one that began last.
     Position queued_;              // What the last batch pushed leads to.
     Signal started_;
+    Signal accepted_;  // All that was pushed is in.
     bool has_started_ = false;
     bool is_attached_ = false;
     bool has_whole_transaction_ = false;  // In the batch being built.
