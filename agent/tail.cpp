@@ -134,6 +134,36 @@ static asio::awaitable<std::vector<std::string>> create_publications(PgConnectio
     co_return names;
 }
 
+// A table that loses its identity while it is shown (ALTER TABLE ... DROP CONSTRAINT, REPLICA
+// IDENTITY NOTHING) would have its updates fail from then on: it is taken out as soon as that is
+// seen.
+static asio::awaitable<void> protect_writes(PgConnection& connection, std::string name) {
+    for (;;) {
+        co_await sleep_for(std::chrono::milliseconds{200});
+        auto sql = fmt::format(
+            "SELECT c.oid::regclass FROM pg_publication_rel r JOIN pg_publication p ON p.oid = "
+            "r.prpubid "
+            "JOIN pg_class c ON c.oid = r.prrelid WHERE p.pubname = {} AND c.relreplident <> 'f' "
+            "AND NOT EXISTS "
+            "(SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indimmediate AND "
+            "i.indisvalid AND "
+            "((c.relreplident = 'd' AND i.indisprimary) OR (c.relreplident = 'i' AND "
+            "i.indisreplident)))",
+            quote_literal(name));
+        auto lost =
+            co_await connection.query(std::move(sql), "look for tables that lost their identity");
+        for (const auto& row : lost) {
+            auto drop =
+                fmt::format("ALTER PUBLICATION {} DROP TABLE {}", quote_identifier(name), row[0]);
+            co_await connection.query(std::move(drop),
+                                      "take a table out of the publication of this tail");
+            complain(fmt::format(
+                "{} has lost its primary key or replica identity, and is not shown any more",
+                row[0]));
+        }
+    }
+}
+
 static asio::awaitable<void> drop_publications(asio::any_io_executor executor, std::string conninfo,
                                                std::string name) {
     PgConnection connection(executor, conninfo, PgConnection::Mode::sql);
@@ -164,7 +194,8 @@ static asio::awaitable<void> show_stream(PgConnection& connection, std::string c
                                                  .is_temporary = true};
             Session session(executor, std::move(settings), rules, Router::WithoutId::allowed, sink,
                             memory, log, {.connect = std::chrono::hours{24}, .batches = {}});
-            co_await run_together(session.run(), output.wait_until_closed());
+            co_await run_together(session.run(), output.wait_until_closed(),
+                                  protect_writes(connection, name));
         } catch (const UnknownTable&) {
             // Cannot be: a table made after the start is not in the publication.
             throw SetupError("a table was made anew while it was shown: start tail again");
