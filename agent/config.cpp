@@ -16,7 +16,9 @@ namespace {
 
 // A key with one value. All take text, so that file and environment are read alike.
 struct Key {
+    enum class Kind { text, number, secret };  // A secret is not repeated in errors.
     std::string_view path;
+    Kind kind;
     void (*set)(Config& config, const std::string& text);  // Throws std::invalid_argument.
 };
 
@@ -50,32 +52,34 @@ void expect_slot_name(const std::string& text) {
 }
 
 const Key keys[] = {
-    {"source.url", [](Config& config, const std::string& text) { config.source.url = text; }},
-    {"source.slot",
+    {"source.url", Key::Kind::secret,
+     [](Config& config, const std::string& text) { config.source.url = text; }},
+    {"source.slot", Key::Kind::text,
      [](Config& config, const std::string& text) {
          expect_slot_name(text);
          config.source.slot = text;
      }},
-    {"source.publication",
+    {"source.publication", Key::Kind::text,
      [](Config& config, const std::string& text) {
          if (text.empty() || text.size() > 63)
              throw std::invalid_argument("a publication's name has 1 to 63 bytes");
          config.source.publication = text;
      }},
-    {"source.plugin",
+    {"source.plugin", Key::Kind::text,
      [](Config& config, const std::string& text) {
          if (text != "pgoutput")
              throw std::invalid_argument("expected \"pgoutput\"; wal2json is not supported yet");
          config.source.plugin = text;
      }},
-    {"redis.url",
+    {"redis.url", Key::Kind::secret,
      [](Config& config, const std::string& text) { config.redis.address = parse_redis_url(text); }},
-    {"redis.prefix", [](Config& config, const std::string& text) { config.redis.prefix = text; }},
-    {"redis.history.length",
+    {"redis.prefix", Key::Kind::text,
+     [](Config& config, const std::string& text) { config.redis.prefix = text; }},
+    {"redis.history.length", Key::Kind::number,
      [](Config& config, const std::string& text) {
          config.redis.history_length = read_count(text);
      }},
-    {"redis.history.age",
+    {"redis.history.age", Key::Kind::text,
      [](Config& config, const std::string& text) { config.redis.history_age = read_age(text); }},
 };
 constexpr std::string_view sections[] = {"source", "redis", "redis.history", "rule"};
@@ -135,10 +139,23 @@ std::vector<std::string_view> names_in(std::string_view section) {
                            nearest(name, known)));
 }
 
-std::string text_of(const toml::node& node, const Place& place, std::string_view path) {
+// Throws std::invalid_argument that repeats the value, where it is no secret.
+void set(Config& config, const Key& key, const std::string& text) {
+    try {
+        key.set(config, text);
+    } catch (const std::invalid_argument& error) {
+        if (key.kind == Key::Kind::secret) throw;
+        throw std::invalid_argument(fmt::format("\"{}\": {}", text, error.what()));
+    }
+}
+
+std::string text_of(const toml::node& node, const Key& key) {
+    if (key.kind == Key::Kind::number) {
+        if (auto number = node.value_exact<std::int64_t>()) return fmt::to_string(*number);
+        throw std::invalid_argument("expected a number");
+    }
     if (auto text = node.value_exact<std::string>()) return *text;
-    if (auto number = node.value_exact<std::int64_t>()) return fmt::to_string(*number);
-    place.fail(fmt::format("{}: expected a string or a number", path));
+    throw std::invalid_argument("expected a string");
 }
 
 void read_section(Config& config, const toml::table& table, const std::string& section);
@@ -154,7 +171,7 @@ void read_value(Config& config, const toml::node& node, const std::string& path,
                                    [&](const Key& k) { return k.path == path; });
     if (key == std::end(keys)) unknown_key(place, name, section, names_in(section));
     try {
-        key->set(config, text_of(node, place, path));
+        set(config, *key, text_of(node, *key));
     } catch (const std::invalid_argument& error) {
         place.fail(fmt::format("{}: {}", path, error.what()));
     }
@@ -258,7 +275,7 @@ void apply_environment(Config& config, const Environment& environment) {
         auto text = environment(name);
         if (!text) continue;
         try {
-            key.set(config, *text);
+            set(config, key, *text);
         } catch (const std::invalid_argument& error) {
             throw ConfigError(fmt::format("{}: {}", name, error.what()));
         }

@@ -172,6 +172,22 @@ int run_tail(Options options) {
     return run_until_signal([&] { return tail_postgres(config.source.url, options.tail, log); });
 }
 
+// Process titles are anybody's to read: passwords go from them once they are read.
+void hide_passwords(int argc, char** argv) {
+    for (auto i = 1; i < argc; ++i) {
+        std::string_view argument = argv[i];
+        auto scheme = argument.find("://");
+        auto at = scheme == std::string_view::npos ? scheme : argument.rfind('@');
+        auto colon = at == std::string_view::npos ? at : argument.find(':', scheme + 3);
+        if (colon < at)
+            for (auto j = colon + 1; j < at; ++j) argv[i][j] = '*';
+        auto key = argument.find("password=");
+        if (key == std::string_view::npos) continue;
+        for (auto j = key + 9; j < argument.size() && argument[j] != ' ' && argument[j] != '&'; ++j)
+            argv[i][j] = '*';
+    }
+}
+
 int fail(ExitCode code, const std::exception& error) {
     fmt::print(stderr, "walcast: {}\n", error.what());
     return code;
@@ -241,6 +257,7 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? exit_done : exit_wrong_usage;
     }
+    hide_passwords(argc, argv);
     try {
         return command();
     } catch (const OutputClosed&) {

@@ -273,13 +273,13 @@ asio::awaitable<void> Session::publish() {
         std::string why;
         try {
             co_await attach();
-            backoff.reset();
             co_await run_together(send(), receive_answers());
             co_return;
         } catch (const SinkError& error) {
             why = error.what();
         }
         is_attached_ = false;
+        if (std::exchange(was_useful_, false)) backoff.reset();
         auto wait = backoff.next();
         log_.warn("sink lost error={} retry_in={}ms", quoted(why), wait.count());
         co_await sleep_for(wait);
@@ -369,6 +369,7 @@ asio::awaitable<void> Session::receive_answers() {
         auto is_in_time = co_await within(limits_.accept, std::move(accepting));
         if (!is_in_time) throw SinkError("sink: a batch was not accepted in time");
         auto position = queue_.accepted();
+        was_useful_ = true;
         log_.debug("accepted sync_id={} lsn={}", position.sync_id, position.lsn);
         if (queue_.is_empty()) accepted_.raise();
         confirm(position);

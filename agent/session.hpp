@@ -102,6 +102,7 @@ private:
     Signal accepted_;  // All that was pushed is in.
     bool has_started_ = false;
     bool is_attached_ = false;
+    bool was_useful_ = false;             // This connection to the sink: it has accepted a batch.
     bool has_whole_transaction_ = false;  // In the batch being built.
     std::chrono::steady_clock::time_point idle_pushed_at_;
 

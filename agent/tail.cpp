@@ -115,8 +115,11 @@ static asio::awaitable<std::vector<std::string>> create_publications(PgConnectio
                              inserts_only));
     if (whole.empty() && inserts_only.empty()) {
         if (all.empty()) throw SetupError("postgres: this database has no tables");
-        throw SetupError(
-            "postgres: no table to show: check --table, and that the user owns the tables");
+        std::string wanted;
+        for (const auto& pattern : options.tables) wanted += fmt::format(" --table {}", pattern);
+        throw SetupError(fmt::format(
+            "postgres: no table to show for{}: check that it exists and that the user owns it",
+            wanted.empty() ? " this user" : wanted));
     }
     std::vector<std::string> names;
     std::string sql;
@@ -237,6 +240,7 @@ class RedisTail {
 public:
     RedisTail(asio::any_io_executor executor, RedisSettings settings, const TailOptions& options)
         : settings_(std::move(settings)),
+          control_(settings_.prefix + "control"),
           options_(options),
           subscriber_(executor, settings_.address),
           reader_(executor, settings_.address),
@@ -259,7 +263,9 @@ private:
     };
 
     asio::awaitable<void> subscribe() {
-        for (const auto& channel : options_.channels) {
+        auto channels = options_.channels;
+        channels.push_back(control_);  // Resets of whole models concern every channel.
+        for (const auto& channel : channels) {
             std::string command;
             append_command(command, {is_pattern(channel) ? "PSUBSCRIBE" : "SUBSCRIBE", channel});
             co_await subscriber_.ask(std::move(command));
@@ -280,15 +286,12 @@ private:
                 });
             if (is_wanted) found.push_back(name.text);
         }
-        if (std::find(options_.channels.begin(), options_.channels.end(),
-                      settings_.prefix + "control") != options_.channels.end())
-            found.push_back(settings_.prefix + "control");
+        found.push_back(control_);
         co_return found;
     }
 
     std::string history_key(const std::string& channel) const {
-        return channel == settings_.prefix + "control" ? channel
-                                                       : settings_.prefix + "log:" + channel;
+        return channel == control_ ? channel : settings_.prefix + "log:" + channel;
     }
 
     asio::awaitable<std::vector<Entry>> read_history(std::string channel, SyncId after) {
@@ -349,6 +352,8 @@ private:
                 co_await output_.print(view_.render(entry.channel, entry.message));
                 continue;
             }
+            if (head->type == "agent")
+                continue;  // Says that the agent is up or down; nothing of the data.
             entry.head = std::move(*head);
             co_await show_in_order(std::move(entry));
         }
@@ -378,6 +383,7 @@ private:
         SyncId last_sync_id = 0;
     };
     RedisSettings settings_;
+    std::string control_;
     const TailOptions& options_;
     RedisConnection subscriber_;
     RedisConnection reader_;

@@ -3,6 +3,21 @@
 namespace walcast::redis_scripts {
 
 const char* const take_over = R"(
+-- Redis does not roll back, so what a batch needs must be allowed before the first one. From Redis 7.
+if redis.acl_check_cmd then
+  local log, control = ARGV[2] .. 'log:probe', ARGV[2] .. 'control'
+  for _, command in ipairs({{'HSET', KEYS[1], 'owner', ''}, {'HGETALL', KEYS[1]}, {'HMGET', KEYS[1], 'owner'},
+      {'HDEL', KEYS[1], 'xid'}, {'XADD', log, '1-0', 'm', ''}, {'XADD', control, '1-0', 'm', ''},
+      {'XRANGE', log, '-', '+'}, {'XREVRANGE', log, '+', '-'}, {'XLEN', control}, {'XTRIM', control, 'MAXLEN', '1'},
+      {'DEL', log}, {'ZADD', ARGV[2] .. 'channels', '1', 'x'}, {'ZREM', ARGV[2] .. 'channels', 'x'},
+      {'ZRANGE', ARGV[2] .. 'channels', '0', '1'}, {'ZRANGEBYSCORE', ARGV[2] .. 'channels', '0', '1'},
+      {'ZUNIONSTORE', ARGV[2] .. 'channels:resetting', '1', ARGV[2] .. 'channels'}, {'TIME'},
+      {'PUBLISH', control, ''}}) do
+    if not redis.acl_check_cmd(unpack(command)) then
+      return redis.error_reply('NOPERM this user may not ' .. command[1] .. ' ' .. (command[2] or ''))
+    end
+  end
+end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1])
 return redis.call('HGETALL', KEYS[1])
 )";
@@ -50,7 +65,7 @@ end
 -- The last id of a history that is not remembered, or floor.
 local function look_up(key, name)
   if acl and not (acl('XADD', key, '1-0', 'm', '') and acl('PUBLISH', name, '')) then
-    return nil, refused(name, 'NOPERM for XADD ' .. key .. ' or PUBLISH ' .. name)
+    return nil, redis.error_reply('NOPERM this user may not XADD ' .. key .. ' or PUBLISH on channel ' .. name)
   end
   local top = pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
   if top.err then return nil, refused(name, 'XREVRANGE ' .. key .. ': ' .. top.err) end

@@ -8,7 +8,8 @@ namespace walcast::redis_scripts {
 //   POSITION  the stored position is not the expected one
 //   CHANNEL   a channel's history cannot be appended to
 
-// Takes ownership. KEYS: position. ARGV: owner. Returns the position's fields and values.
+// Takes ownership, if all that walcast does is permitted. KEYS: position. ARGV: owner, prefix.
+// Returns the position's fields and values.
 extern const char* const take_over;
 
 // Notes the source, and says on the control channel that the agent is up or down. KEYS: position,

@@ -164,7 +164,7 @@ asio::awaitable<std::optional<Stored>> RedisSink::connect() {
 
 asio::awaitable<std::optional<Stored>> RedisSink::take_over() {
     std::vector<std::string> keys{key("position")};
-    std::vector<std::string> arguments{owner_};
+    std::vector<std::string> arguments{owner_, settings_.prefix};
     auto reply = co_await run(redis_scripts::take_over, std::move(keys), std::move(arguments));
     std::string resetting;
     auto stored = read_stored(reply, &resetting);

@@ -27,28 +27,30 @@ asio::awaitable<Position> StdoutSink::begin_epoch(Position position, Source /*so
 }
 
 asio::awaitable<void> StdoutSink::send(const Batch& batch) {
-    std::string text;
-    for (const auto& message : batch.messages) {
+    struct Shown {
+        std::string channel;
+        std::string message;
+    };
+    std::vector<Shown>
+        shown;  // All that is needed of the batch, which may change while we wait below.
+    auto add = [&](std::string channel, const Message& message) {
         auto is_sync = message.kind == Message::Kind::sync;
-        auto body = batch.text(message.body_begin, message.body_end);
-        auto channels = message.channels_end - message.channels_begin;
-        for (std::uint32_t i = 0; i < (is_sync ? channels : 1); ++i) {
-            std::string channel = "control";
-            if (is_sync) {
-                const auto& slice = batch.channels[message.channels_begin + i];
-                channel = batch.text(slice.begin, slice.end);
-            }
-            auto& last_id = last_ids_[channel];
-            text.clear();
-            append_message_head(text, is_sync ? sync_type : reset_type, batch.before.epoch, last_id,
-                                message.last_sync_id, message.transaction);
-            text += is_sync ? sync_open : ",";
-            text += body;
-            text += is_sync ? sync_close : "}";
-            last_id = message.last_sync_id;
-            co_await show_(channel, text);
-        }
+        auto& last_id = last_ids_[channel];
+        std::string text;
+        append_message_head(text, is_sync ? sync_type : reset_type, batch.before.epoch, last_id,
+                            message.last_sync_id, message.transaction);
+        text += is_sync ? sync_open : ",";
+        text += batch.text(message.body_begin, message.body_end);
+        text += is_sync ? sync_close : "}";
+        last_id = message.last_sync_id;
+        shown.push_back({std::move(channel), std::move(text)});
+    };
+    for (const auto& message : batch.messages) {
+        if (message.kind == Message::Kind::reset) add("control", message);
+        for (auto i = message.channels_begin; i < message.channels_end; ++i)
+            add(std::string(batch.text(batch.channels[i].begin, batch.channels[i].end)), message);
     }
+    for (const auto& each : shown) co_await show_(each.channel, each.message);
 }
 
 asio::awaitable<void> StdoutSink::accepted() {
