@@ -131,20 +131,20 @@ void Session::stop() {
 
 asio::awaitable<void> Session::read() {
     while (!numbering_ && !stopping_since_) co_await started_.wait();
-    while (!stopping_since_) {
-        while (auto message = stream_.next()) {
-            handle(*message);
-            if (builder_.is_full()) co_await push();
-        }
-        stream_.receive();
+    for (auto is_drained = false; !stopping_since_;) {
         if (auto message = stream_.next()) {
             handle(*message);
-            continue;
+            if (builder_.is_full()) co_await push();
+            is_drained = false;
+        } else if (!is_drained) {
+            stream_.receive();
+            is_drained = true;
+        } else {
+            // All that has arrived is handled: what is ready goes out at once.
+            if (is_push_due()) co_await push();
+            if (!stopping_since_) co_await wait_for_more();
+            stream_.receive();
         }
-        // All that has arrived is handled: whatever is ready goes out at once.
-        if (is_push_due()) co_await push();
-        if (!stopping_since_) co_await wait_for_more();
-        stream_.receive();
     }
     if (numbering_ && numbering_->position() != queued_) co_await push();
     queue_.close();
