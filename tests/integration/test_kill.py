@@ -1,0 +1,260 @@
+"""kill -9 at any instant: afterwards each history holds what the database's own record says, exactly once.
+
+    WALCAST_SEED=17 WALCAST_ROUNDS=500 /usr/bin/python3 -m pytest -s tests/integration/test_kill.py
+"""
+
+import collections
+import os
+import random
+import threading
+import time
+
+import psycopg2
+import pytest
+
+from support import history
+from support.oracle import Table
+from support.world import ConfirmedWatch, Subscriber, World
+
+SEED = int(os.environ.get("WALCAST_SEED") or random.SystemRandom().randrange(10**6))
+ROUNDS = int(os.environ.get("WALCAST_ROUNDS") or 70)
+WRITERS = 4
+
+SCHEMA = """
+create table todos (id int primary key, workspace_id int, assignee_id int, title text, body text);
+alter table todos replica identity full;
+alter table todos alter body set storage external;
+create table notes (id int primary key, title text, body text);
+alter table notes alter body set storage external;
+create table unruled (id int primary key, note text);
+create table unpublished (id serial, note text);
+"""
+RULES = [
+    {"table": "public.todos", "model": "Todo", "channels": ["workspace:{workspace_id}", "user:{assignee_id}"]},
+    {"table": "public.notes", "model": "Note", "channels": ["notes"]},
+]
+TABLES = [
+    Table("public.todos", full=True, rules=[("Todo", RULES[0]["channels"])]),
+    Table("public.notes", rules=[("Note", RULES[1]["channels"])]),
+    Table("public.unruled"),
+]
+WORDS = ["milk", "it's", 'a "quoted" word', "back\\slash", "tab\tnewline\n", "é😀", "", " new-tuple: ", "null", "x" * 300]
+
+
+class Writer(threading.Thread):
+    """Random transactions, interleaved with those of the other writers; each has its own range of ids."""
+
+    def __init__(self, world, number, ends):
+        super().__init__(daemon=True)
+        self.random = random.Random(SEED * 1000 + number)
+        self.number, self.next_id, self.ends = number, number * 100_000_000, ends
+        self.connection = world.connect(autocommit=False)
+        self.connection.cursor().execute("set deadlock_timeout = '20ms'")  # They meet often, and shall not wait long.
+        self.connection.commit()
+        self.counts = collections.Counter()
+        self.error = None
+
+    def run(self):
+        try:
+            while not self.ends.is_set():
+                self.transaction()
+                if self.random.random() < 0.3:
+                    time.sleep(self.random.random() * 0.03)
+        except Exception as error:
+            self.error = error
+            raise
+
+    def transaction(self):
+        cursor = self.connection.cursor()
+        try:
+            for _ in range(self.random.choice([1, 1, 2, 3, 5, 12])):
+                self.step(cursor)
+                if self.random.random() < 0.2:
+                    time.sleep(self.random.random() * 0.01)
+            if self.random.random() < 0.12:
+                self.connection.rollback()
+                self.counts["rolled back"] += 1
+            else:
+                self.connection.commit()
+                self.counts["committed"] += 1
+        except psycopg2.errors.DeadlockDetected:
+            self.connection.rollback()
+            self.counts["deadlocked"] += 1
+
+    def step(self, cursor, depth=0):
+        steps = {self.insert: 30, self.update: 25, self.move: 12, self.change_key: 6, self.delete: 8, self.note: 14, self.bulk: 0.4,
+                 self.other: 5, self.message: 5, self.savepoint: 12 if depth < 3 else 0}
+        step = self.random.choices(list(steps), list(steps.values()))[0]
+        self.counts[step.__name__] += 1
+        step(cursor, depth) if step == self.savepoint else step(cursor)
+
+    def new_id(self, count=1):
+        self.next_id += count
+        return self.next_id - count
+
+    def word(self):
+        return self.random.choice(WORDS)
+
+    def workspace(self):
+        return self.random.choice([1, 1, 2, 3, 4, None])
+
+    def body(self):
+        return self.random.choice([None, "short", "".join(self.random.choices("abcdef", k=3000))])
+
+    def insert(self, cursor):
+        cursor.execute("insert into todos values (%s, %s, %s, %s, %s)",
+                       [self.new_id(), self.workspace(), self.random.choice([None, 7, 8]), self.word(), self.body()])
+
+    def some(self, table):
+        # Any writer's rows, so that they wait for each other; a few, so that they seldom meet.
+        start = self.random.randrange(WRITERS) * 100_000_000 + self.random.randrange(self.next_id % 100_000_000 + 1)
+        return f"id in (select id from {table} where id >= {start} order by id limit {self.random.choice([1, 1, 1, 3, 20])})"
+
+    def update(self, cursor):
+        cursor.execute(f"update todos set title = %s where {self.some('todos')}", [self.word()])
+
+    def move(self, cursor):
+        cursor.execute(f"update todos set workspace_id = %s, assignee_id = %s where {self.some('todos')}",
+                       [self.workspace(), self.random.choice([None, 7, 8])])
+
+    def change_key(self, cursor):
+        table = self.random.choice(["todos", "notes"])
+        cursor.execute(f"update {table} set id = %s where id = (select min(id) from {table} where id >= %s)",
+                       [self.new_id(), self.random.randrange(WRITERS) * 100_000_000])
+
+    def delete(self, cursor):
+        table = self.random.choice(["todos", "notes", "unruled"])
+        cursor.execute(f"delete from {table} where {self.some(table)}")
+
+    def note(self, cursor):
+        if self.random.random() < 0.6:
+            cursor.execute("insert into notes values (%s, %s, %s)", [self.new_id(), self.word(), self.body()])
+        else:
+            cursor.execute(f"update notes set title = %s where {self.some('notes')}", [self.word()])
+
+    def bulk(self, cursor):
+        count = self.random.choice([500, 3000, 8000])
+        start = self.new_id(count)
+        kind = self.random.random()
+        if kind < 0.4:  # One run.
+            cursor.execute("insert into notes select i, 'bulk', repeat('y', 100) from generate_series(%s, %s) i", [start, start + count - 1])
+        elif kind < 0.8:  # Another set of channels with each row.
+            cursor.execute("insert into todos select i, i %% 4 + 1, nullif(i %% 3, 0), 'bulk', repeat('z', 60) from generate_series(%s, %s) i",
+                           [start, start + count - 1])
+        else:
+            cursor.execute("delete from notes where id >= %s and id < %s and title = 'bulk'",
+                           [self.number * 100_000_000, self.number * 100_000_000 + 100_000_000])
+
+    def other(self, cursor):
+        cursor.execute("insert into unpublished (note) select 'n' from generate_series(1, 3)")
+        cursor.execute("insert into unruled values (%s, 'n')", [self.new_id()])
+
+    def message(self, cursor):
+        prefix = self.random.choice(["walcast:event", "walcast", "other"])
+        cursor.execute("select pg_logical_emit_message(%s, %s, %s)", [self.random.random() < 0.5, prefix, '{"channel":"c","name":"n"}'])
+
+    def savepoint(self, cursor, depth):
+        name = f"s{depth}"
+        cursor.execute(f"savepoint {name}")
+        for _ in range(self.random.randrange(1, 5)):
+            self.step(cursor, depth + 1)
+        cursor.execute(self.random.choice([f"release {name}", f"rollback to {name}", f"rollback to {name}"]))
+
+
+class Killer:
+    """Runs the agent in rounds, each ended by kill -9 at an instant of its own."""
+
+    def __init__(self, world, subscriber):
+        self.random = random.Random(SEED)
+        self.world, self.subscriber = world, subscriber
+        self.counts = collections.Counter()
+        self.agent = world.agent(streaming=False)
+
+    def round(self):
+        moment = self.random.choice(["after start", "after streaming", "after an event", "after an event", "inside a transaction"])
+        if moment == "after streaming":
+            self.agent.wait_streaming()
+        elif moment == "after an event":
+            self.agent.wait_streaming()
+            heard = len(self.subscriber.received)
+            self._wait(lambda: len(self.subscriber.received) > heard)
+        elif moment == "inside a transaction":
+            self.agent.wait_streaming()
+            self._wait(lambda: self.world.client.hget("walcast:position", "commit_lsn") not in (None, b"", b"0", b"0/0"))
+        # Most kills at once: what is delicate happens within a few milliseconds.
+        time.sleep(self.random.choice([0, 0.001, 0.002, 0.005]) if moment == "inside a transaction"
+                   else 0.001 * 500 ** self.random.random())
+        self.counts[moment] += 1
+        self.counts["ended by itself"] += not self.agent.alive()
+        self.agent.kill9()
+        if self.world.position().get("commit_lsn", "") not in ("", "0", "0/0"):
+            self.counts["left inside a transaction"] += 1
+        self.agent.start()
+
+    def _wait(self, condition):
+        deadline = time.monotonic() + 2  # The writers may be quiet; then this round is one of another kind.
+        while not condition() and time.monotonic() < deadline:
+            time.sleep(0.0005)
+
+
+@pytest.mark.limit(ROUNDS * 4 + 200)
+def test_after_any_kill_each_history_is_the_database_s_own_record():
+    print(f"WALCAST_SEED={SEED} WALCAST_ROUNDS={ROUNDS}")
+    with World(RULES, tables=SCHEMA, record=True, history={"length": 100_000_000, "age": "100d"}) as world:
+        world.init()
+        world.sql("alter publication walcast add table unruled")
+        epoch = world.position()["epoch"]
+        ends = threading.Event()
+        with Subscriber(world.redis) as subscriber, ConfirmedWatch(world) as watch:
+            killer = Killer(world, subscriber)
+            writers = [Writer(world, number, ends) for number in range(WRITERS)]
+            for writer in writers:
+                writer.start()
+            try:
+                for _ in range(ROUNDS):
+                    killer.round()
+            finally:
+                ends.set()
+                for writer in writers:
+                    writer.join(120)
+            assert not any(writer.error for writer in writers)
+            killer.agent.wait_streaming()
+            world.settle(120)
+            assert killer.agent.stop() == 0
+            oracle = world.oracle(TABLES)
+        report = sum((writer.counts for writer in writers), collections.Counter())
+        print(f"{oracle.changes} changes, {len(oracle.transactions)} transactions, {oracle.last_id} ids; {dict(report)}; {dict(killer.counts)}")
+
+        channels = world.histories()
+        found = history.problems(channels, epoch) + history.differences(channels, oracle.expected)
+        found += history.transaction_problems(channels, oracle.transactions)
+        assert not found, f"WALCAST_SEED={SEED}\n" + "\n".join(found[:30])
+        assert int(world.position()["sync_id"]) == oracle.last_id
+        assert world.position()["epoch"] == epoch
+        subscriber.assert_within(channels)
+        watch.assert_kept()
+        assert_replay_gives_the_tables(world, channels)
+        assert killer.counts["ended by itself"] == 0, killer.agent.log()[-3000:]
+
+
+def assert_replay_gives_the_tables(world, channels):
+    """A check that shares nothing with the oracle: the actions, applied one by one, give the rows that the tables have."""
+    for table, model, name, condition in (
+            [("notes", "Note", "notes", "true")]
+            + [("todos", "Todo", f"workspace:{i}", f"workspace_id = {i}") for i in (1, 2, 3, 4)]
+            + [("todos", "Todo", f"user:{i}", f"assignee_id = {i}") for i in (7, 8)]):
+        rows = {}
+        for item in history.actions(channels.get(name, [])):
+            assert item.model == model
+            if item.action == "delete":
+                del rows[item.model_id]
+            else:
+                # An unchanged value is the one that the reader has.
+                assert (item.model_id in rows) == (item.action == "update"), item
+                rows[item.model_id] = {**{column: rows.get(item.model_id, {}).get(column) for column in item.unchanged}, **item.data}
+        truth = {str(row["id"]): row for (row,) in world.sql(f"select to_jsonb(t) from {table} t where {condition}")}
+        if name == "notes":
+            # A row whose key changed comes as an insert, and without its old row its unchanged body is nowhere.
+            known = {key for key, row in rows.items() if row["body"] is not None or truth[key]["body"] is None}
+            rows, truth = ({key: row for key, row in one.items() if key in known} for one in (rows, truth))
+        assert rows == truth, f"{name}: {len(rows)} rows, the table has {len(truth)}"
