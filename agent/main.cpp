@@ -34,6 +34,7 @@ struct Options {
     std::string tail_prefix;
     std::string tail_color = "auto";
     bool is_json = false;
+    bool is_text = false;
     TailOptions tail;
 };
 
@@ -145,7 +146,7 @@ int run_tail(Options options) {
     auto is_terminal = isatty(STDOUT_FILENO) != 0;
     auto is_coloured = options.tail_color == "always" ||
                        (options.tail_color == "auto" && is_terminal && !environment("NO_COLOR"));
-    auto is_text = !options.is_json && (is_terminal || options.tail_color == "always");
+    auto is_text = !options.is_json && (is_terminal || options.is_text);
     options.tail.form = is_text ? TailView::Form::text : TailView::Form::json;
     options.tail.colours = is_coloured ? TailView::Colours::ansi : TailView::Colours::none;
     if (is_redis) {
@@ -231,7 +232,8 @@ int main(int argc, char** argv) {
     tail->add_option("--from", options.tail.from, "Redis: first what came after this sync id");
     tail->add_option("--prefix", options.tail_prefix,
                      "Redis: prefix of walcast's keys (default walcast:)");
-    tail->add_flag("--json", options.is_json, "JSON lines, as in a pipe");
+    auto* json = tail->add_flag("--json", options.is_json, "JSON lines, as in a pipe");
+    tail->add_flag("--text", options.is_text, "Lines to read, as on a terminal")->excludes(json);
     tail->add_option("--color", options.tail_color, "auto, always or never")
         ->check(CLI::IsMember({"auto", "always", "never"}));
     tail->footer(

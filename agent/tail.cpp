@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <fnmatch.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,11 +32,10 @@ static void complain(const std::string& line) {
 class Output {
 public:
     explicit Output(const asio::any_io_executor& executor) : descriptor_(executor) {
-        auto duplicate = dup(STDOUT_FILENO);
-        boost::system::error_code not_pollable;  // A file never is, and need not be.
-        descriptor_.assign(duplicate, not_pollable);
-        is_pollable_ = !not_pollable;
-        if (!is_pollable_) close(duplicate);
+        struct stat kind {};
+        is_pollable_ =
+            fstat(STDOUT_FILENO, &kind) == 0 && !S_ISREG(kind.st_mode);  // A file never waits.
+        if (is_pollable_) descriptor_.assign(dup(STDOUT_FILENO));
     }
 
     asio::awaitable<void> print(std::string_view text) {

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs the tests by ctest. From any directory, as root or not.
+#
+#   tests/run.sh [PART]... [-- CTEST OPTION...]
+#
+# Parts: --unit (with the golden captures), --sanitizers (the same under address and undefined-behaviour sanitizers),
+# --integration, --image, --bench, --all. Without any: --unit --sanitizers --integration.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+parts=()
+while [[ $# -gt 0 ]]; do
+    case $1 in
+        --unit | --sanitizers | --integration | --image | --bench) parts+=("${1#--}") ;;
+        --all) parts=(unit sanitizers integration image bench) ;;
+        --) shift; break ;;
+        -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit ;;
+        *) echo "run.sh: unknown part \"$1\"; see tests/run.sh --help" >&2; exit 2 ;;
+    esac
+    shift
+done
+[[ ${#parts[@]} -gt 0 ]] || parts=(unit sanitizers integration)
+ctest_options=("$@")
+
+wants() { [[ " ${parts[*]} " == *" $1 "* ]]; }
+
+# A bare chroot has none of these; servers and tests need them.
+export LC_ALL=C.UTF-8
+if [[ ! -e /proc/self && $EUID -eq 0 ]]; then
+    mount -t proc proc /proc
+    trap 'umount -l /proc' EXIT
+fi
+
+purposes=(build test)
+for part in image bench; do
+    if wants "$part"; then purposes+=("$part"); fi
+done
+deploy/install.sh "${purposes[@]}"
+
+command -v ccache >/dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+
+build() {
+    cmake --preset "$1" -DWALCAST_TESTS=ON --log-level=WARNING
+    cmake --build --preset "$1" -j "$(nproc)"
+}
+
+failed=()
+run_tests() {  # PRESET LABELS [CTEST OPTION]...
+    echo "== $1: tests labelled $2"
+    ctest --test-dir "build/$1" -L "^($2)\$" --no-tests=error --output-on-failure "${@:3}" "${ctest_options[@]}" ||
+        failed+=("$2 ($1)")
+}
+
+build release
+if wants unit; then run_tests release 'unit|golden' -j "$(nproc)"; fi
+if wants sanitizers; then
+    build asan
+    run_tests asan 'unit|golden' -j "$(nproc)"
+fi
+# Servers and clocks: one after the other, and the long ones show what they do.
+if wants integration; then run_tests release integration; fi
+if wants image; then run_tests release image --verbose; fi
+if wants bench; then run_tests release bench --verbose; fi
+
+if [[ ${#failed[@]} -gt 0 ]]; then
+    printf 'run.sh: failed: %s\n' "${failed[@]}" >&2
+    exit 1
+fi
