@@ -21,14 +21,15 @@ fail() {
 
 deploy/install.sh build demo
 walcast=$PWD/build/release/walcast
-quiet=(-- --quiet)
-if [[ ! -x $walcast ]]; then
-    say "Building walcast: a few minutes, once."
-    quiet=()
-fi
 command -v ccache >/dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache
 [[ -e build/release/CMakeCache.txt ]] || cmake --preset release -DWALCAST_TESTS=OFF --log-level=WARNING
-cmake --build --preset release --target walcast -j "$(nproc)" "${quiet[@]}"
+build=(cmake --build --preset release --target walcast -j "$(nproc)")
+if [[ -x $walcast ]]; then
+    output=$("${build[@]}" 2>&1) || { say "$output"; exit 1; }
+else
+    say "Building walcast: a few minutes, once."
+    "${build[@]}"
+fi
 
 # ---- private servers, on Unix sockets in one directory
 
@@ -44,6 +45,7 @@ stop() { # NAME SIGNAL
 clean_up() {
     trap '' INT TERM HUP
     stop agent TERM; stop tail TERM; stop redis TERM; stop postgres INT
+    wait
     rm -rf "$work"
 }
 trap clean_up EXIT
@@ -79,7 +81,9 @@ sql() { psql -X -q -v ON_ERROR_STOP=1 -h "$work/pg" -U postgres -d postgres "$@"
 redis() { redis-cli -s "$work/redis.sock" "$@"; }
 wait_for "Postgres" sql -c 'select 1'
 wait_for "Redis" redis ping
-sql -f deploy/todo.sql
+schema="create table todos (id int primary key, list int, who int, title text);
+alter table todos replica identity full;"
+sql -c "$schema"
 
 # ---- the agent
 
@@ -94,24 +98,31 @@ history = { length = 10000, age = "24h" }
 [[rule]]
 table = "public.todos"
 model = "Todo"
-channels = ["workspace:{workspace_id}", "user:{assignee_id}"]
+channels = ["list:{list}", "user:{who}"]
 END
-"$walcast" init --config "$work/walcast.toml" >"$work/init.log" 2>&1 || fail "walcast init failed"
 
 start_agent() {
     : >"$work/agent.log"
     start agent "$walcast" run --config "$work/walcast.toml"
     wait_for "the agent" grep -q 'streaming' "$work/agent.log"
 }
+
+say "A private Postgres and Redis are running. The table, and the rule for it in walcast.toml:"
+say
+say "$blue$schema$plain"
+say
+sed -n '/^\[\[rule/,$ p' "$work/walcast.toml"
+
+title "walcast init, then walcast run"
+"$walcast" init --config "$work/walcast.toml" >"$work/init.log" 2>&1 || fail "walcast init failed"
+cat "$work/init.log"
 start_agent
-start tail "$walcast" tail "unix://$work/redis.sock" --channel 'workspace:*' --channel 'user:*' --text --color "$color"
+tail -n 1 "$work/agent.log"
+start tail "$walcast" tail "unix://$work/redis.sock" --channel 'list:*' --channel 'user:*' --text --color "$color"
 subscribed() { (($(redis pubsub numpat) > 0)); }
 wait_for "the tail" subscribed
-
 say
-say "walcast streams from Postgres to Redis. Its rule for the table todos:"
-sed -n '/^\[\[rule/,$ s/^/    /p' "$work/walcast.toml"
-say "Below, each SQL statement and what ${bold}walcast tail${plain} then receives from Redis."
+say "From here on: each SQL statement, and what ${bold}walcast tail${plain} then receives from Redis."
 
 # ---- changes
 
@@ -123,39 +134,38 @@ change() { # TITLE LINES SQL: runs it, waits for that many lines of the tail and
     say "$blue$3$plain"
     sql -c "$3" >/dev/null
     wait_for "$2 lines of the tail" arrived "$2"
-    sed -n "$((seen + 1)),\$ s/^/    /p" "$work/tail.log"
+    sed -n "$((seen + 1)),\$ s/^/  /p" "$work/tail.log"
     seen=$(lines)
 }
 
 change "A row goes to the channels that the rule makes of it" 2 \
-    "insert into todos (workspace_id, assignee_id, title) values (1, 7, 'Buy oat milk');"
+    "insert into todos values (1, 1, 7, 'Buy milk');"
 change "An update" 2 \
-    "update todos set done = true where id = 1;"
+    "update todos set title = 'Buy oats' where id = 1;"
 change "Bulk SQL is seen like any other: one transaction, one message a channel" 6 \
-    "insert into todos (workspace_id, assignee_id, title)
-  select 1, 8, 'Shelf ' || n from generate_series(1, 3) n;"
+    "insert into todos select n, 1, 8, 'Shelf ' || n from generate_series(2, 4) n;"
 change "What is rolled back is never seen: only the second transaction arrives" 2 \
     "begin; delete from todos; rollback;
-begin; update todos set title = 'Buy oat milk, 2 litres' where id = 1; commit;"
+begin; update todos set title = 'Buy both' where id = 1; commit;"
 change "A row that moves is deleted from the channel it leaves and inserted in the other" 3 \
-    "update todos set workspace_id = 2 where id = 1;"
+    "update todos set list = 2 where id = 1;"
 change "A delete" 2 \
     "delete from todos where id = 2;"
 
 # ---- history
 
-title "The same bytes stay in Redis, for subscribers that come back"
-say "${blue}XREVRANGE walcast:log:workspace:2 + - COUNT 1$plain"
-redis xrevrange walcast:log:workspace:2 + - count 1 | sed 's/^/    /'
+title "The messages stay in Redis, for subscribers that come back (folded here)"
+say "${blue}XREVRANGE walcast:log:list:2 + - COUNT 1$plain"
+redis xrevrange walcast:log:list:2 + - count 1 | sed -E 's/^/  /; s/,("lsn"|"sync")/,\n   \1/g'
 
 # ---- kill -9
 
 title "kill -9 in the middle of 5000 transactions, then a restart"
 stop tail INT
-log=walcast:log:workspace:2
+log=walcast:log:list:2
 before=$(redis xlen $log)
 for n in {1..5000}; do
-    echo "insert into todos (workspace_id, assignee_id, title) values (2, 9, 'Task $n');"
+    echo "insert into todos values (100 + $n, 2, 9, 'Task $n');"
 done | sql -f - &
 writer=$!
 some_arrived() { (($(redis xlen $log) > before + 20)); }

@@ -255,7 +255,7 @@ def measure_memory(bench, rows):
         client = redis.client()
         before = int(client.hget("walcast:position", "sync_id"))
         bench.note(f"memory: a transaction of {rows:,} rows")
-        postgres.execute("insert into todos (workspace_id, title, body) select i % %s, 'Buy oat milk ' || i, "
+        postgres.execute("insert into todos (workspace_id, title, body) select i %% %s, 'Buy oat milk ' || i, "
                          "repeat('x', 60) from generate_series(1, %s) i", [WORKSPACES, rows])
         drain, memory = drain_by_walcast(redis, path, before + rows)
         reached = int(client.hget("walcast:position", "sync_id"))
