@@ -82,6 +82,7 @@ Session::Session(asio::any_io_executor executor, ReplicationStream::Settings str
                  const std::vector<Rule>& rules, Router::WithoutId without_id, Sink& sink,
                  Memory& memory, Log& log, Limits limits)
     : executor_(executor),
+      conninfo_(stream.conninfo),
       stream_(executor, std::move(stream)),
       sink_(sink),
       rules_(rules),
@@ -370,6 +371,7 @@ asio::awaitable<void> Session::receive_answers() {
         if (!is_in_time) throw SinkError("sink: a batch was not accepted in time");
         auto position = queue_.accepted();
         was_useful_ = true;
+        moved_at_ = steady_clock::now();
         log_.debug("accepted sync_id={} lsn={}", position.sync_id, position.lsn);
         if (queue_.is_empty()) accepted_.raise();
         confirm(position);
@@ -388,6 +390,30 @@ void Session::confirm(const Position& position) {
 
 // --- status ---
 
+// A server that stops waits until all is confirmed. While the sink stands still that would be for
+// as long as it does: then we let go. That it stops is said by a keepalive, or, where that waits
+// unread behind rows, by how it answers a new connection.
+asio::awaitable<void> Session::let_go_of_stopping_server() {
+    auto now = steady_clock::now();
+    if (is_attached_ && queue_.is_empty()) moved_at_ = now;
+    if (now - moved_at_ < hold_up_max) co_return;
+    if (asked_ && now - asked_at_ > hold_up_max)
+        throw PgError(
+            "postgres: the server waits for us, probably to stop, while the sink stands still");
+    if (now - probed_at_ < hold_up_max) co_return;
+    probed_at_ = now;
+    PgConnection probe(executor_, conninfo_, PgConnection::Mode::sql);
+    std::string answer;
+    try {
+        auto opening = probe.open();
+        co_await within(milliseconds{500}, std::move(opening));
+    } catch (const std::runtime_error& error) {
+        answer = error.what();
+    }
+    if (answer.find("shutting down") != std::string::npos)
+        throw PgError("postgres: the server is stopping while the sink stands still");
+}
+
 asio::awaitable<void> Session::report() {
     auto timeout = stream_.facts().wal_sender_timeout;
     auto interval = timeout.count() > 0 ? std::min(idle_interval, timeout / 3) : idle_interval;
@@ -398,9 +424,7 @@ asio::awaitable<void> Session::report() {
         co_await stream_.report(status);
         co_await sleep_for(answer_interval);
         co_await report_due_.wait(interval);
-        if (asked_ && !is_attached_ && steady_clock::now() - asked_at_ > hold_up_max)
-            throw PgError(
-                "postgres: the server is waiting for us, probably to stop, while Redis is away");
+        co_await let_go_of_stopping_server();
         if (stopping_since_ && steady_clock::now() - *stopping_since_ > limits_.stop) {
             log_.warn("stopped before the sink had everything; Postgres will send the rest again");
             co_return;

@@ -83,8 +83,10 @@ private:
     void warn_of_idle_rules();
 
     asio::awaitable<void> report();
+    asio::awaitable<void> let_go_of_stopping_server();
 
     asio::any_io_executor executor_;
+    std::string conninfo_;
     ReplicationStream stream_;
     Sink& sink_;
     const std::vector<Rule>& rules_;
@@ -111,6 +113,9 @@ private:
     Signal report_due_;
     std::optional<Lsn> asked_;  // The server asked for an answer, and has sent up to here.
     std::chrono::steady_clock::time_point asked_at_;
+    std::chrono::steady_clock::time_point moved_at_ =
+        std::chrono::steady_clock::now();  // The sink.
+    std::chrono::steady_clock::time_point probed_at_;
     std::optional<std::chrono::steady_clock::time_point> stopping_since_;
 };
 

@@ -9,8 +9,8 @@ import pytest
 from support import history
 from support.fakes import Proxy
 from support.history import action
-from support.servers import wait_until
-from support.world import ConfirmedWatch, Subscriber, World
+from support.servers import Postgres, Redis, wait_until
+from support.world import REDIS_PASSWORD, ConfirmedWatch, Subscriber, World
 
 TABLES = "create table todos (id int primary key, title text); create table unrelated (id serial, filler text);"
 RULES = [{"table": "public.todos", "model": "Todo", "channels": ["all", "todo:{id}"]}]
@@ -247,6 +247,27 @@ def test_a_stopping_postgres_is_not_held_up(world):
     insert(world, 11, 20)
     expect_inserts(world, 20)
     assert agent.alive()
+
+
+@pytest.mark.parametrize("how", ["frozen", "killed"])
+def test_a_postgres_stopping_while_redis_is_away_is_not_held_up(how):
+    tables = "create table rows (id int primary key, title text);"
+    rules = [{"table": "public.rows", "model": "Row", "channels": ["all"]}]
+    with Postgres() as postgres, Redis({"requirepass": REDIS_PASSWORD, "appendfsync": "always"}) as redis, \
+            World(rules, postgres, redis, tables) as world:
+        world.init()
+        agent = world.agent()
+        redis.pause() if how == "frozen" else redis.kill()
+        # More than walcast holds, so that what Postgres says waits unread behind it.
+        world.sql("insert into rows select i, repeat('x', 300) from generate_series(1, 100000) i")
+        assert postgres.stop("fast") < 30
+
+        postgres.start()
+        redis.resume() if how == "frozen" else redis.start()
+        world.connection = world.connect()
+        world.settle(60)
+        assert [item.sync_id for item in world.actions("all")] == list(range(1, 100001))
+        assert agent.alive()
 
 
 def test_a_postgres_stopping_under_load_is_not_held_up(world):
