@@ -6,9 +6,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <numeric>
-#include <sstream>
 
 namespace walcast {
 
@@ -39,7 +40,7 @@ std::chrono::seconds read_age(const std::string& text) {
                    : unit == "h" ? 3600
                    : unit == "d" ? 86400
                                  : 0;
-    if (error != std::errc{} || count <= 0 || count > 36500 || seconds == 0)
+    if (error != std::errc{} || count <= 0 || count > 36500LL * 86400 || seconds == 0)
         throw std::invalid_argument("expected a time such as \"90s\", \"30m\", \"24h\" or \"7d\"");
     return std::chrono::seconds{count * seconds};
 }
@@ -307,10 +308,11 @@ Config load_config(const std::string& file, Presence presence, const Environment
     std::vector<std::string> candidates{"walcast.toml", "/etc/walcast/walcast.toml"};
     if (!file.empty()) candidates = {file};
     for (const auto& candidate : candidates) {
+        std::error_code ignored;
         std::ifstream in(candidate);
-        std::ostringstream text;
-        if (!in || !(text << in.rdbuf())) continue;
-        return parse_config(text.str(), candidate, environment);
+        if (!in || std::filesystem::is_directory(candidate, ignored)) continue;
+        std::string text{std::istreambuf_iterator<char>(in), {}};
+        return parse_config(text, candidate, environment);
     }
     if (!file.empty()) throw ConfigError(fmt::format("{}: cannot be read", file));
     if (presence == Presence::optional) return default_config(environment);

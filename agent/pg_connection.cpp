@@ -22,13 +22,13 @@ PgParameters parse_conninfo(const std::string& conninfo) {
         PQconninfoParse(conninfo.c_str(), &error), PQconninfoFree);
     std::unique_ptr<char, void (*)(void*)> message(error, PQfreemem);
     if (!options) {
-        // libpq's message may quote the whole string, password included.
+        // libpq's message may quote any part of it, the password included: cut at the first quote.
         std::string_view why = message ? message.get() : "";
-        auto is_quoting = why.find(conninfo) != std::string_view::npos;
+        why = why.substr(0, why.find_first_of("\"\n"));
         throw std::invalid_argument(
-            is_quoting || why.empty()
-                ? "not a Postgres URL; expected postgres://user@host:5432/database"
-                : std::string(why.substr(0, why.find('\n'))));
+            fmt::format("{}; expected postgres://user@host:5432/database, with any of :/@% in a "
+                        "password as %XX",
+                        why.empty() ? "not a Postgres URL" : why));
     }
     PgParameters parameters;
     for (const auto* option = options.get(); option->keyword != nullptr; ++option)

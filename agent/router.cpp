@@ -77,6 +77,7 @@ TableRule Router::make_ready(const Rule& rule, const Relation& relation) const {
 namespace {
 
 enum class Known { yes, is_null, no };
+enum class Row { old_row, new_row };
 
 // What is known of a column of the row before the change.
 Known known_in_old(const Change& change, std::size_t index) {
@@ -94,8 +95,6 @@ Known known_in_new(const Change& change, std::size_t index) {
         default: return Known::yes;
     }
 }
-
-enum class Row { old_row, new_row };
 
 // Appends the channels of a row. A channel that reads a null column does not exist for it. False
 // when a column is not known.
@@ -128,10 +127,12 @@ bool append_channels(const TableRule& rule, const Change& change, Row row, Route
     return true;
 }
 
-// Whether the row's id is known from the old row.
-bool is_id_known(const TableRule& rule, const Change& change) {
-    return std::all_of(rule.id.begin(), rule.id.end(),
-                       [&](std::size_t index) { return known_in_old(change, index) != Known::no; });
+bool is_id_known(const TableRule& rule, const Change& change, Row row) {
+    return std::all_of(rule.id.begin(), rule.id.end(), [&](std::size_t index) {
+        auto known =
+            row == Row::old_row ? known_in_old(change, index) : known_in_new(change, index);
+        return known != Known::no;
+    });
 }
 
 bool has_id_changed(const TableRule& rule, const Change& change) {
@@ -170,13 +171,18 @@ std::uint32_t mark(const Routes& routes) {
 
 void route_insert(const TableRule& rule, const Change& change, Routes& routes) {
     auto begin = mark(routes);
-    append_channels(rule, change, Row::new_row, routes);
+    if (!is_id_known(rule, change, Row::new_row) ||
+        !append_channels(rule, change, Row::new_row, routes)) {
+        routes.channels.resize(begin);
+        return cannot_route(rule, change, "an insert", routes);
+    }
     add_route(routes, {&rule, Action::insert, false, change.new_tuple, begin, mark(routes)});
 }
 
 void route_remove(const TableRule& rule, const Change& change, Routes& routes) {
     auto begin = mark(routes);
-    if (!is_id_known(rule, change) || !append_channels(rule, change, Row::old_row, routes)) {
+    if (!is_id_known(rule, change, Row::old_row) ||
+        !append_channels(rule, change, Row::old_row, routes)) {
         routes.channels.resize(begin);
         return cannot_route(rule, change, "a delete", routes);
     }
@@ -200,9 +206,20 @@ std::uint32_t partition(Routes& routes, std::uint32_t begin, std::uint32_t end,
     return middle;
 }
 
+// Removes the row that was from some channels, under the id that it had.
+void add_removal(const TableRule& rule, const Change& change, std::uint32_t channels_begin,
+                 std::uint32_t channels_end, Routes& routes) {
+    if (channels_begin == channels_end) return;
+    if (!is_id_known(rule, change, Row::old_row))
+        return cannot_route(rule, change, "a move or change of id", routes);
+    add_route(routes,
+              {&rule, Action::remove, false, change.old_tuple, channels_begin, channels_end});
+}
+
 void route_update(const TableRule& rule, const Change& change, Routes& routes) {
     auto new_begin = mark(routes);
-    if (!append_channels(rule, change, Row::new_row, routes)) {
+    if (!is_id_known(rule, change, Row::new_row) ||
+        !append_channels(rule, change, Row::new_row, routes)) {
         routes.channels.resize(new_begin);
         return cannot_route(rule, change, "an update", routes);
     }
@@ -214,28 +231,22 @@ void route_update(const TableRule& rule, const Change& change, Routes& routes) {
         // Where the row was before is not told: taken to be where it is now, which is right
         // whenever the channel's columns do not change.
         routes.channels.resize(new_end);
-        if (is_renamed) {
-            if (!is_id_known(rule, change))
-                cannot_route(rule, change, "a change of id", routes);
-            else
-                add_route(routes,
-                          {&rule, Action::remove, false, change.old_tuple, new_begin, new_end});
-        }
+        if (is_renamed) add_removal(rule, change, new_begin, new_end, routes);
         add_route(routes, {&rule, is_renamed ? Action::insert : Action::update, true,
                            change.new_tuple, new_begin, new_end});
         return;
     }
     auto old_end = mark(routes);
+    if (is_renamed) {
+        add_removal(rule, change, new_end, old_end, routes);
+        add_route(routes, {&rule, Action::insert, true, change.new_tuple, new_begin, new_end});
+        return;
+    }
     auto left = partition(routes, new_end, old_end, new_begin, new_end);
     auto entered = partition(routes, new_begin, new_end, new_end, old_end);
-    if (is_renamed) {
-        add_route(routes, {&rule, Action::remove, false, change.old_tuple, new_end, old_end});
-        add_route(routes, {&rule, Action::insert, true, change.new_tuple, new_begin, new_end});
-    } else {
-        add_route(routes, {&rule, Action::remove, false, change.old_tuple, left, old_end});
-        add_route(routes, {&rule, Action::update, true, change.new_tuple, new_begin, entered});
-        add_route(routes, {&rule, Action::insert, true, change.new_tuple, entered, new_end});
-    }
+    add_removal(rule, change, left, old_end, routes);
+    add_route(routes, {&rule, Action::update, true, change.new_tuple, new_begin, entered});
+    add_route(routes, {&rule, Action::insert, true, change.new_tuple, entered, new_end});
 }
 
 }  // namespace

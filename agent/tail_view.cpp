@@ -29,19 +29,40 @@ TailView::TailView(Form form, Colours colours)
 
 TailView::~TailView() = default;
 
+// Calls `see` with each member's name and value. One pass, in order, that ends at the first error:
+// looking members up by name, simdjson may search a broken object for ever. False when it is
+// broken.
+template <typename See>
+static bool for_each_member(json::object object, See see) {
+    for (auto member : object) {
+        std::string_view name;
+        json::value value;
+        if (member.unescaped_key().get(name) != simdjson::SUCCESS) return false;
+        if (member.value().get(value) != simdjson::SUCCESS) return false;
+        if (!see(name, value)) return false;
+    }
+    return true;
+}
+
 std::optional<TailView::Head> TailView::read_head(std::string_view message) {
     json::object object;
     if (!parser_->read(message, object)) return std::nullopt;
     Head head;
-    std::string_view type;
-    std::string_view epoch;
-    auto is_ours = object["type"].get(type) == simdjson::SUCCESS &&
-                   object["epoch"].get(epoch) == simdjson::SUCCESS &&
-                   object["prevSyncId"].get(head.prev_sync_id) == simdjson::SUCCESS &&
-                   object["lastSyncId"].get(head.last_sync_id) == simdjson::SUCCESS;
-    if (!is_ours) return std::nullopt;
-    head.type = type;
-    head.epoch = epoch;
+    auto found = 0;
+    auto is_whole = for_each_member(object, [&](std::string_view name, json::value value) {
+        std::string_view text;
+        auto error = simdjson::SUCCESS;
+        if (name == "type" || name == "epoch") {
+            error = value.get(text);
+            (name == "type" ? head.type : head.epoch) = text;
+            ++found;
+        } else if (name == "prevSyncId" || name == "lastSyncId") {
+            error = value.get(name == "prevSyncId" ? head.prev_sync_id : head.last_sync_id);
+            ++found;
+        }
+        return error == simdjson::SUCCESS;
+    });
+    if (!is_whole || found != 4) return std::nullopt;
     return head;
 }
 
@@ -115,61 +136,115 @@ private:
     bool is_coloured_;
 };
 
-// A member's text or number; empty when there is none.
-std::string text_of(json::object& object, const char* key) {
-    std::string_view text;
-    if (object[key].get(text) == simdjson::SUCCESS) return std::string(text);
-    std::uint64_t number = 0;
-    if (object[key].get(number) == simdjson::SUCCESS) return fmt::to_string(number);
-    return {};
-}
-
-// A member as it is written; empty when there is none.
 template <typename Kind>
-std::string_view raw_of(json::object& object, const char* key) {
+bool raw_of(json::value value, std::string& out) {
     Kind found;
     std::string_view raw;
-    if (object[key].get(found) != simdjson::SUCCESS ||
-        found.raw_json().get(raw) != simdjson::SUCCESS)
-        return {};
-    return raw;
+    if (value.get(found) != simdjson::SUCCESS || found.raw_json().get(raw) != simdjson::SUCCESS)
+        return false;
+    out = raw;
+    return true;
+}
+
+// A value as text: a string without its quotes, anything else as it is written. False when it is
+// broken.
+bool text_of(json::value value, std::string& out) {
+    json::json_type type{};
+    if (value.type().get(type) != simdjson::SUCCESS) return false;
+    if (type == json::json_type::object) return raw_of<json::object>(value, out);
+    if (type == json::json_type::array) return raw_of<json::array>(value, out);
+    if (type != json::json_type::string) {
+        out = value.raw_json_token();
+        return true;
+    }
+    std::string_view text;
+    if (value.get(text) != simdjson::SUCCESS) return false;
+    out = text;
+    return true;
+}
+
+// The members of an action or of a message that are shown.
+struct Shown {
+    std::string type, model_name, model_id, name, reason, data, unchanged, omitted, id, commit_time;
+};
+
+std::string* member_of(Shown& shown, std::string_view name) {
+    if (name == "type" || name == "action") return &shown.type;
+    if (name == "modelName") return &shown.model_name;
+    if (name == "modelId") return &shown.model_id;
+    if (name == "name") return &shown.name;
+    if (name == "reason") return &shown.reason;
+    if (name == "data") return &shown.data;
+    if (name == "unchanged") return &shown.unchanged;
+    if (name == "omitted") return &shown.omitted;
+    if (name == "syncId" || name == "lastSyncId") return &shown.id;
+    if (name == "commitTime") return &shown.commit_time;
+    return nullptr;
 }
 
 }  // namespace
 
+// What is no message, on a terminal.
+std::string_view TailView::show_as_it_is(std::string_view text) {
+    out_.clear();
+    append_harmless(out_, text);
+    out_ += '\n';
+    return out_;
+}
+
 std::string_view TailView::render(std::string_view channel, std::string_view message) {
     out_.clear();
     json::object object;
-    if (form_ == Form::json || !parser_->read(message, object)) {
+    if (form_ == Form::json) {
         append_one_line(out_, message);
         return out_;
     }
+    if (!parser_->read(message, object)) return show_as_it_is(message);
     auto is_coloured = colours_ == Colours::ansi;
-    auto time = text_of(object, "commitTime");
-    auto clock = time.size() >= 23 ? time.substr(11, 12) : std::string(12, ' ');
-    json::array actions;
-    if (object["sync"].get(actions) != simdjson::SUCCESS) {
+    auto begin_line = [&](const Shown& whole, const Shown& shown, std::string_view colour) {
+        auto has_time = whole.commit_time.size() >= 23;
         Line line(out_, is_coloured);
-        line.add(clock, dim).add(channel, cyan, channel_width);
-        line.add(text_of(object, "type"), magenta, action_width);
-        line.add(text_of(object, "modelName"), bold).add(text_of(object, "name"), bold);
-        line.add(text_of(object, "reason")).add("#" + text_of(object, "lastSyncId"), dim).end();
-        return out_;
-    }
-    for (auto item : actions) {
+        line.add(has_time ? whole.commit_time.substr(11, 12) : std::string(12, ' '), dim);
+        line.add(channel, cyan, channel_width).add(shown.type, colour, action_width);
+        line.add(shown.model_name, bold);
+        return line;
+    };
+    Shown whole;
+    auto has_actions = false;
+    auto show_action = [&](json::value item) {
         json::object action;
-        if (item.get(action) != simdjson::SUCCESS) continue;
-        auto kind = text_of(action, "action");
-        Line line(out_, is_coloured);
-        line.add(clock, dim)
-            .add(channel, cyan, channel_width)
-            .add(kind, colour_of(kind), action_width);
-        line.add(text_of(action, "modelName"), bold).add(text_of(action, "modelId"), bold);
-        if (auto data = raw_of<json::object>(action, "data"); !data.empty()) line.add(data);
-        for (const auto* gap : {"unchanged", "omitted"})
-            if (auto keys = raw_of<json::array>(action, gap); !keys.empty())
-                line.add(fmt::format("{}={}", gap, keys), dim);
-        line.add("#" + text_of(action, "syncId"), dim).end();
+        Shown shown;
+        if (item.get(action) != simdjson::SUCCESS) return false;
+        auto is_whole = for_each_member(action, [&](std::string_view name, json::value value) {
+            auto* member = member_of(shown, name);
+            return member == nullptr || text_of(value, *member);
+        });
+        if (!is_whole) return false;
+        auto line = begin_line(whole, shown, colour_of(shown.type));
+        line.add(shown.model_id, bold).add(shown.data);
+        if (!shown.unchanged.empty()) line.add("unchanged=" + shown.unchanged, dim);
+        if (!shown.omitted.empty()) line.add("omitted=" + shown.omitted, dim);
+        line.add("#" + shown.id, dim).end();
+        return true;
+    };
+    auto is_whole = for_each_member(object, [&](std::string_view name, json::value value) {
+        if (name != "sync") {
+            auto* member = member_of(whole, name);
+            return member == nullptr || text_of(value, *member);
+        }
+        has_actions = true;
+        json::array actions;
+        if (value.get(actions) != simdjson::SUCCESS) return false;
+        for (auto item : actions) {
+            json::value action;
+            if (item.get(action) != simdjson::SUCCESS || !show_action(action)) return false;
+        }
+        return true;
+    });
+    if (!is_whole) return show_as_it_is(message);
+    if (!has_actions) {
+        auto line = begin_line(whole, whole, magenta);
+        line.add(whole.name, bold).add(whole.reason).add("#" + whole.id, dim).end();
     }
     return out_;
 }

@@ -34,6 +34,8 @@ public:
 private:
     struct Parser;
 
+    std::string_view show_as_it_is(std::string_view text);
+
     Form form_;
     Colours colours_;
     std::unique_ptr<Parser> parser_;

@@ -156,7 +156,7 @@ change "A delete" 2 \
 
 title "The messages stay in Redis, for subscribers that come back (folded here)"
 say "${blue}XREVRANGE walcast:log:list:2 + - COUNT 1$plain"
-redis xrevrange walcast:log:list:2 + - count 1 | sed -E 's/^/  /; s/,("lsn"|"sync")/,\n   \1/g'
+redis xrevrange walcast:log:list:2 + - count 1 | sed -E 's/^/  /; s/,("lsn"|"sync"|"data")/,\n   \1/g'
 
 # ---- kill -9
 

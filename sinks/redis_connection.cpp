@@ -51,8 +51,11 @@ RedisAddress parse_redis_url(std::string_view url) {
             "unknown scheme \"{}\"; expected redis, rediss or unix", std::string_view(scheme)));
     }
     if (address.database.find_first_not_of("0123456789") != std::string::npos)
-        throw std::invalid_argument(fmt::format(
-            "database \"{}\" is not a number; expected redis://host:6379/0", address.database));
+        throw std::invalid_argument(  // Which is not repeated: a password with a slash ends up
+                                      // there.
+            "the database after the host is not a number; expected redis://host:6379/0, with any "
+            "of :/@% in a "
+            "password as %XX");
     return address;
 }
 

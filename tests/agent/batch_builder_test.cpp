@@ -1,0 +1,554 @@
+#include "agent/batch_builder.hpp"
+
+#include "tests/support/batches.hpp"
+#include "tests/support/changes.hpp"
+#include "tests/support/relations.hpp"
+#include "tests/support/rules.hpp"
+#include "tests/support/throws.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+
+namespace walcast {
+
+using Lines = std::vector<std::string>;
+
+static Relation notes() {
+    return relation_of("notes").key("id").column("room").column("body");
+}
+static Relation full_notes() {
+    return relation_of("notes").key("id").column("room").column("body").full_identity();
+}
+static RuleBuilder note_rule() {
+    return rule_for("public.notes").model("Note").id({"id"}).channel("r:{room}");
+}
+static ChangeBuilder note(std::string id, std::string room, const Relation& relation) {
+    return insert_of(relation).with("id", std::move(id)).with("room", std::move(room));
+}
+static ChangeBuilder moved_note(const Relation& relation) {
+    return update_of(relation).with("id", "7").with("room", "b").was("room", "a");
+}
+
+class BuilderFixture {
+public:
+    explicit BuilderFixture(std::vector<Rule> rules, BatchBuilder::Limits limits = {})
+        : routers_(std::move(rules)), builder(routers_.router, limits) {
+        builder.begin({.commit_lsn = Lsn{200}, .xid = 738, .commit_time = {}});
+    }
+
+    // All that has been written so far.
+    Lines lines() { return lines_of(builder.take({})); }
+
+private:
+    RouterFixture routers_;
+
+public:
+    BatchBuilder builder;
+};
+
+// --- runs ---
+
+TEST(BatchBuilder, WritesAnActionWithItsRow) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+
+    fixture.builder.add(note("7", "a", relation).with("body", "x").change(), 42);
+
+    EXPECT_EQ(fixture.lines(),
+              Lines{R"(r:a @42 {"syncId":42,"action":"insert","modelName":"Note","modelId":"7",)"
+                    R"("data":{"id":7,"room":"a","body":"x"}})"});
+}
+
+TEST(BatchBuilder, WritesADeleteWithoutData) {
+    auto relation = full_notes();
+    BuilderFixture fixture({note_rule()});
+
+    fixture.builder.add(delete_of(relation).with("id", "7").with("room", "a").change(), 42);
+
+    EXPECT_EQ(fixture.lines(),
+              Lines{R"(r:a @42 {"syncId":42,"action":"delete","modelName":"Note","modelId":"7"})"});
+}
+
+TEST(BatchBuilder, GivesAnUpdateItsSecondId) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+
+    fixture.builder.add(update_of(relation).with("id", "7").with("room", "a").change(), 42);
+
+    auto lines = fixture.lines();
+    ASSERT_EQ(lines.size(), 1U);
+    EXPECT_TRUE(lines[0].starts_with(R"(r:a @43 {"syncId":43,"action":"update",)")) << lines[0];
+}
+
+// Only ids and channels, for tests that are not about rows: `a@1 b@2+3`.
+static std::string outline(const Batch& batch) {
+    std::string out;
+    for (const auto& message : batch.messages) {
+        if (!out.empty()) out += ' ';
+        if (message.kind == Message::Kind::reset) out += "control";
+        for (auto i = message.channels_begin; i < message.channels_end; ++i) {
+            if (i > message.channels_begin) out += '/';
+            out += batch.text(batch.channels[i].begin, batch.channels[i].end);
+        }
+        if (message.kind == Message::Kind::reset) {
+            out += fmt::format("@{}", message.last_sync_id);
+            continue;
+        }
+        auto separator = '@';
+        auto body = std::string(batch.text(message.body_begin, message.body_end));
+        const std::string key = R"({"syncId":)";
+        for (auto at = body.find(key); at != std::string::npos; at = body.find(key, at + 1)) {
+            auto id = std::stoull(body.substr(at + key.size()));
+            out += std::exchange(separator, '+') + std::to_string(id);
+        }
+    }
+    return out;
+}
+
+TEST(BatchBuilder, PutsARunForTheSameChannelsIntoOneMessage) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+
+    for (SyncId id = 1; id <= 3; ++id) fixture.builder.add(note("7", "a", relation).change(), id);
+
+    EXPECT_EQ(outline(fixture.builder.take({})), "r:a@1+2+3");
+}
+
+TEST(BatchBuilder, BeginsAMessageWhereTheChannelsChange) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+
+    SyncId id = 0;
+    for (const auto* room : {"a", "a", "b", "a"})
+        fixture.builder.add(note("7", room, relation).change(), ++id);
+
+    EXPECT_EQ(outline(fixture.builder.take({})), "r:a@1+2 r:b@3 r:a@4");
+}
+
+TEST(BatchBuilder, GoesOnWithARunAfterChangesThatNobodyHearsOf) {
+    auto relation = notes();
+    Relation other = relation_of("others").oid(16401).key("id");
+    BuilderFixture fixture({note_rule()});
+
+    fixture.builder.add(note("7", "a", relation).change(), 1);
+    fixture.builder.add(insert_of(other).with("id", "1").change(), 2);
+    fixture.builder.add(insert_of(relation).with("id", "8").change(), 3);
+    fixture.builder.add(note("9", "a", relation).change(), 4);
+
+    EXPECT_EQ(outline(fixture.builder.take({})), "r:a@1+4");
+}
+
+TEST(BatchBuilder, BeginsAMessageWithEachTransaction) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+
+    fixture.builder.add(note("7", "a", relation).change(), 1);
+    fixture.builder.end_transaction();
+    fixture.builder.begin({.commit_lsn = Lsn{300}, .xid = 739, .commit_time = {}});
+    fixture.builder.add(note("8", "a", relation).change(), 2);
+
+    auto batch = fixture.builder.take({});
+    EXPECT_EQ(outline(batch), "r:a@1 r:a@2");
+    EXPECT_EQ(batch.messages[0].transaction.xid, 738U);
+    EXPECT_EQ(batch.messages[1].transaction.xid, 739U);
+    EXPECT_EQ(batch.messages[1].transaction.commit_lsn, Lsn{300});
+}
+
+TEST(BatchBuilder, TellsSeveralChannelsTheSameAtOnce) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule().channel("all")});
+
+    fixture.builder.add(note("7", "a", relation).change(), 1);
+    fixture.builder.add(note("8", "a", relation).change(), 2);
+
+    EXPECT_EQ(outline(fixture.builder.take({})), "r:a/all@1+2");
+}
+
+TEST(BatchBuilder, CutsALongRunOnceItIsLongEnough) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()}, {.message_bytes = 200});
+
+    for (SyncId id = 1; id <= 5; ++id)
+        fixture.builder.add(note("7", "a", relation).with("body", std::string(30, 'x')).change(),
+                            id);
+
+    EXPECT_EQ(outline(fixture.builder.take({})), "r:a@1+2 r:a@3+4 r:a@5");
+}
+
+TEST(BatchBuilder, NeverCutsBetweenTheActionsOfOneChange) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()}, {.message_bytes = 1});
+
+    // A changed id is a delete and an insert on one channel.
+    fixture.builder.add(
+        update_of(relation).with("id", "8").with("room", "a").was("id", "7").change(), 1);
+
+    EXPECT_EQ(outline(fixture.builder.take({})), "r:a@1+2");
+}
+
+// --- moves, and several models ---
+
+TEST(BatchBuilder, TellsTheChannelThatARowLeavesFirst) {
+    auto relation = full_notes();
+    BuilderFixture fixture({note_rule()});
+
+    fixture.builder.add(moved_note(relation).change(), 1);
+
+    auto lines = fixture.lines();
+    ASSERT_EQ(lines.size(), 2U);
+    EXPECT_TRUE(lines[0].starts_with(R"(r:a @1 {"syncId":1,"action":"delete")")) << lines[0];
+    EXPECT_TRUE(lines[1].starts_with(R"(r:b @2 {"syncId":2,"action":"insert")")) << lines[1];
+}
+
+TEST(BatchBuilder, TellsChannelsThatHearTheSameTogether) {
+    auto relation = notes();
+    BuilderFixture fixture(
+        {note_rule().channel("all"),
+         rule_for("public.notes").model("Copy").id({"id"}).channel("r:{room}").channel("all")});
+
+    fixture.builder.add(note("7", "a", relation).change(), 1);
+
+    auto lines = fixture.lines();
+    ASSERT_EQ(lines.size(), 1U);
+    EXPECT_TRUE(lines[0].starts_with("r:a all @1 ")) << lines[0];
+    EXPECT_TRUE(contains(lines[0], R"("modelName":"Note")")) << lines[0];
+    EXPECT_TRUE(contains(lines[0], R"("modelName":"Copy")")) << lines[0];
+}
+
+TEST(BatchBuilder, TellsAChannelOfTwoModelsInOneMessage) {
+    auto relation = notes();
+    BuilderFixture fixture(
+        {note_rule(),
+         rule_for("public.notes").model("Copy").id({"id"}).channel("r:{room}").channel("copies")});
+
+    fixture.builder.add(note("7", "a", relation).change(), 1);
+
+    EXPECT_EQ(outline(fixture.builder.take({})), "r:a@1+1 copies@1");
+}
+
+static void expect_rising_ids(const Batch& batch, std::map<std::string, SyncId>& last_ids) {
+    for (const auto& message : batch.messages) {
+        auto channels = message.channels_end - message.channels_begin;
+        for (std::uint32_t i = 0; i < std::max(channels, 1U); ++i) {
+            std::string channel = "control";
+            if (message.kind == Message::Kind::sync) {
+                const auto& slice = batch.channels[message.channels_begin + i];
+                channel = batch.text(slice.begin, slice.end);
+            }
+            EXPECT_GT(message.last_sync_id, last_ids[channel])
+                << channel << " in " << outline(batch);
+            last_ids[channel] = message.last_sync_id;
+        }
+    }
+}
+
+// Whatever the rules and the changes: ids rise on each channel, so none comes twice.
+TEST(BatchBuilder, NeverSendsAnIdTwiceOnAChannel) {
+    auto relation = full_notes();
+    std::mt19937 random(1);
+    auto any = [&](std::initializer_list<const char*> of) {
+        return std::string(of.begin()[random() % of.size()]);
+    };
+    for (auto round = 0; round < 300; ++round) {
+        std::vector<Rule> rules;
+        for (auto i = 0U; i <= random() % 3; ++i) {
+            auto rule = rule_for("public.notes").model("Model" + std::to_string(i)).id({"id"});
+            for (auto j = 0U; j <= random() % 3; ++j)
+                rule.channel(any({"r:{room}", "r:{body}", "all", "r:a", "id:{id}"}));
+            rules.push_back(rule);
+        }
+        BuilderFixture fixture(rules, {.message_bytes = 1 + random() % 400});
+        std::map<std::string, SyncId> last_ids;
+        SyncId id = 1;
+        for (auto i = 0; i < 20; ++i) {
+            auto change = update_of(relation)
+                              .with("id", any({"1", "2"}))
+                              .with("room", any({"a", "b"}))
+                              .with("body", any({"a", "b"}))
+                              .was("id", any({"1", "2"}))
+                              .was("room", any({"a", "b"}))
+                              .was("body", any({"a", "b"}));
+            fixture.builder.add(change.change(), id);
+            id += 2;
+            if (random() % 5 == 0) expect_rising_ids(fixture.builder.take({}), last_ids);
+        }
+        expect_rising_ids(fixture.builder.take({}), last_ids);
+    }
+}
+
+TEST(BatchBuilder, SendsWhatEndsWithTheFirstIdBeforeWhatEndsWithTheSecond) {
+    auto relation = full_notes();
+    BuilderFixture fixture(
+        {note_rule(), rule_for("public.notes").model("Copy").id({"id"}).channel("all")});
+
+    fixture.builder.add(moved_note(relation).change(), 1);
+
+    auto shown = outline(fixture.builder.take({}));
+    EXPECT_TRUE(shown.starts_with("r:a@1 ")) << shown;
+}
+
+// --- unchanged and omitted ---
+
+TEST(BatchBuilder, ListsValuesThatTheStreamDoesNotCarry) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+
+    fixture.builder.add(
+        update_of(relation).with("id", "7").with("room", "a").unchanged("body").change(), 1);
+
+    EXPECT_EQ(fixture.lines(),
+              Lines{R"(r:a @2 {"syncId":2,"action":"update","modelName":"Note","modelId":"7",)"
+                    R"("data":{"id":7,"room":"a"},"unchanged":["body"]})"});
+}
+
+TEST(BatchBuilder, LeavesLargeColumnsOutOfAnActionThatIsTooLarge) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()}, {.action_bytes = 30});
+
+    fixture.builder.add(note("7", "a", relation).with("body", std::string(40, 'x')).change(), 1);
+
+    EXPECT_EQ(fixture.lines(),
+              Lines{R"(r:a @1 {"syncId":1,"action":"insert","modelName":"Note","modelId":"7",)"
+                    R"("data":{"id":7,"room":"a"},"omitted":["body"]})"});
+    EXPECT_EQ(fixture.builder.counts().omitted, 1U);
+}
+
+TEST(BatchBuilder, LeavesNothingOutOfAnActionThatJustFits) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()}, {.action_bytes = 30});
+
+    fixture.builder.add(note("7", "a", relation).with("body", std::string(28, 'x')).change(), 1);
+
+    auto lines = fixture.lines();
+    EXPECT_FALSE(contains(lines[0], "omitted")) << lines[0];
+    EXPECT_EQ(fixture.builder.counts().omitted, 0U);
+}
+
+TEST(BatchBuilder, KeepsAnActionBelowItsLimitWhenManyColumnsAreLarge) {
+    Relation relation = relation_of("notes").key("id").column("room");
+    for (auto i = 0; i < 20; ++i)
+        relation.columns.push_back({.name = "c" + std::to_string(i), .type_oid = 25});
+    BuilderFixture fixture({note_rule()}, {.action_bytes = 1000});
+    auto change = note("7", "a", relation);
+    for (auto i = 0; i < 20; ++i) change.with("c" + std::to_string(i), std::string(60, 'x'));
+
+    fixture.builder.add(change.change(), 1);
+
+    auto batch = fixture.builder.take({});
+    EXPECT_LT(batch.messages[0].body_end - batch.messages[0].body_begin, 1000U);
+}
+
+// --- resets ---
+
+TEST(BatchBuilder, MakesATruncateAResetOfTheModel) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+    std::vector<const Relation*> truncated{&relation};
+
+    fixture.builder.add_truncate({.relations = &truncated}, 5);
+
+    EXPECT_EQ(fixture.lines(), Lines{R"(control @5 "modelName":"Note","reason":"truncate")"});
+}
+
+TEST(BatchBuilder, GivesEachTruncatedTableItsIdWhetherRulesNameItOrNot) {
+    auto relation = notes();
+    Relation other = relation_of("others").oid(16401).key("id");
+    BuilderFixture fixture({note_rule()});
+    std::vector<const Relation*> truncated{&other, &relation, &relation};
+
+    fixture.builder.add_truncate({.relations = &truncated}, 5);
+
+    EXPECT_EQ(outline(fixture.builder.take({})), "control@6 control@7");
+}
+
+// Two messages of the control channel cannot bear one id.
+TEST(BatchBuilder, MakesATruncateOfATableOfTwoModelsAResetOfEverything) {
+    auto relation = notes();
+    BuilderFixture fixture(
+        {note_rule(), rule_for("public.notes").model("Copy").id({"id"}).channel("all")});
+    std::vector<const Relation*> truncated{&relation};
+
+    fixture.builder.add_truncate({.relations = &truncated}, 5);
+
+    EXPECT_EQ(fixture.lines(), Lines{R"(control @5 "reason":"truncate")"});
+}
+
+TEST(BatchBuilder, KeepsActionsAndResetsInTheirOrder) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+    std::vector<const Relation*> truncated{&relation};
+
+    fixture.builder.add(note("7", "a", relation).change(), 1);
+    fixture.builder.add_truncate({.relations = &truncated}, 2);
+    fixture.builder.add(note("8", "a", relation).change(), 3);
+
+    EXPECT_EQ(outline(fixture.builder.take({})), "r:a@1 control@2 r:a@3");
+}
+
+TEST(BatchBuilder, ResetsAModelForADeleteThatCannotBeRouted) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+
+    fixture.builder.add(delete_of(relation).with("id", "7").change(), 5);
+
+    EXPECT_EQ(fixture.lines(), Lines{R"(control @5 "modelName":"Note","reason":"unroutable")"});
+    EXPECT_EQ(fixture.builder.counts().unroutable, 1U);
+}
+
+TEST(BatchBuilder, ResetsAModelOnceATransaction) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+
+    fixture.builder.add(delete_of(relation).with("id", "7").change(), 5);
+    fixture.builder.add(delete_of(relation).with("id", "8").change(), 6);
+    fixture.builder.end_transaction();
+    fixture.builder.begin({.commit_lsn = Lsn{300}, .xid = 739, .commit_time = {}});
+    fixture.builder.add(delete_of(relation).with("id", "9").change(), 7);
+
+    EXPECT_EQ(outline(fixture.builder.take({})), "control@5 control@7");
+    EXPECT_EQ(fixture.builder.counts().unroutable, 3U);
+}
+
+// A reset drops all that a client knows up to its id: a later one covers what came in between.
+TEST(BatchBuilder, ResetsWithTheSecondIdOfAnUpdateThatCannotBeRouted) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+
+    fixture.builder.add(update_of(relation).with("id", "7").unchanged("room").change(), 5);
+
+    EXPECT_EQ(outline(fixture.builder.take({})), "control@6");
+}
+
+TEST(BatchBuilder, ResetsEverythingWhenTwoModelsCannotBeRouted) {
+    auto relation = notes();
+    BuilderFixture fixture(
+        {note_rule(), rule_for("public.notes").model("Copy").id({"id"}).channel("c:{room}")});
+
+    fixture.builder.add(delete_of(relation).with("id", "7").change(), 5);
+
+    EXPECT_EQ(fixture.lines(), Lines{R"(control @5 "reason":"unroutable")"});
+}
+
+TEST(BatchBuilder, SkipsWhatTheRuleSaysButCountsIt) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule().unroutable(Unroutable::skip)});
+
+    fixture.builder.add(delete_of(relation).with("id", "7").change(), 5);
+
+    EXPECT_TRUE(fixture.builder.is_empty());
+    EXPECT_EQ(fixture.builder.counts().unroutable, 1U);
+}
+
+// --- notices ---
+
+TEST(BatchBuilder, NoticesWhatCannotBeRoutedOnceATable) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+
+    for (SyncId id = 5; id < 8; ++id)
+        fixture.builder.add(delete_of(relation).with("id", "7").change(), id);
+
+    auto notices = fixture.builder.take_notices();
+    ASSERT_EQ(notices.size(), 1U);
+    EXPECT_TRUE(contains(notices[0], "table=public.notes")) << notices[0];
+    EXPECT_TRUE(contains(notices[0], "REPLICA IDENTITY FULL")) << notices[0];
+    EXPECT_TRUE(fixture.builder.take_notices().empty());
+}
+
+TEST(BatchBuilder, NoticesUpdatesThatMayMoveARowUnseen) {
+    auto by_key = notes();
+    BuilderFixture unseen({note_rule()});
+    unseen.builder.add(update_of(by_key).with("id", "7").with("room", "a").change(), 1);
+    EXPECT_EQ(unseen.builder.take_notices().size(), 1U);
+
+    auto by_full = full_notes();
+    BuilderFixture seen({note_rule()});
+    seen.builder.add(moved_note(by_full).change(), 1);
+    EXPECT_TRUE(seen.builder.take_notices().empty());
+}
+
+// --- batches ---
+
+TEST(BatchBuilder, IsEmptyUntilSomebodyShouldHearOfAChange) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+    EXPECT_TRUE(fixture.builder.is_empty());
+
+    fixture.builder.add(insert_of(relation).with("id", "7").change(), 1);
+    EXPECT_TRUE(fixture.builder.is_empty());
+
+    fixture.builder.add(note("7", "a", relation).change(), 2);
+    EXPECT_FALSE(fixture.builder.is_empty());
+}
+
+TEST(BatchBuilder, WritesIntoTheSpareBatchFromThenOn) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+    Batch spare;
+    spare.bytes = "left over";
+    spare.messages.resize(3);
+    spare.channels.resize(3);
+
+    fixture.builder.take(std::move(spare));
+    fixture.builder.add(note("7", "a", relation).change(), 1);
+
+    EXPECT_EQ(outline(fixture.builder.take({})), "r:a@1");
+}
+
+TEST(BatchBuilder, GoesOnInANewMessageAfterABatchWasTaken) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+    fixture.builder.add(note("7", "a", relation).change(), 1);
+
+    EXPECT_EQ(outline(fixture.builder.take({})), "r:a@1");
+    fixture.builder.add(note("8", "a", relation).change(), 2);
+
+    auto batch = fixture.builder.take({});
+    EXPECT_EQ(outline(batch), "r:a@2");
+    EXPECT_EQ(batch.messages[0].transaction.xid, 738U);
+}
+
+TEST(BatchBuilder, IsFullOnceItsMessagesWeighEnoughForAllTheirChannels) {
+    auto relation = notes();
+    BatchBuilder::Limits limits{.message_bytes = 1, .batch_bytes = 1000};
+    BuilderFixture one({rule_for("public.notes").id({"id"}).channel("a")}, limits);
+    BuilderFixture three(
+        {rule_for("public.notes").id({"id"}).channel("a").channel("b").channel("c")}, limits);
+
+    auto change = note("7", "a", relation).with("body", std::string(300, 'x'));
+    one.builder.add(change.change(), 1);
+    three.builder.add(change.change(), 1);
+
+    EXPECT_FALSE(one.builder.is_full());
+    EXPECT_TRUE(three.builder.is_full());
+}
+
+TEST(BatchBuilder, IsFullOnceItHasEnoughMessages) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()}, {.batch_messages = 3});
+
+    SyncId id = 0;
+    for (const auto* room : {"a", "b"})
+        fixture.builder.add(note("7", room, relation).change(), ++id);
+    EXPECT_FALSE(fixture.builder.is_full());
+    fixture.builder.add(note("7", "a", relation).change(), 3);
+
+    EXPECT_TRUE(fixture.builder.is_full());
+    fixture.builder.take({});
+    EXPECT_FALSE(fixture.builder.is_full());
+}
+
+TEST(BatchBuilder, CountsActions) {
+    auto relation = full_notes();
+    BuilderFixture fixture({note_rule()});
+
+    fixture.builder.add(moved_note(relation).change(), 1);
+    fixture.builder.add(note("8", "a", relation).change(), 3);
+
+    EXPECT_EQ(fixture.builder.counts().actions, 3U);
+}
+
+}  // namespace walcast

@@ -1,0 +1,82 @@
+#include "agent/catalog.hpp"
+
+#include "tests/support/relations.hpp"
+
+#include <gtest/gtest.h>
+
+namespace walcast {
+
+using Indexes = std::vector<std::size_t>;
+
+static Catalog catalog_with_key(const std::vector<std::string>& columns) {
+    Catalog catalog;
+    catalog.add_table(16400);
+    for (const auto& column : columns) catalog.add_key_column(16400, column);
+    return catalog;
+}
+
+TEST(Catalog, KnowsTablesWithAndWithoutAPrimaryKey) {
+    Catalog catalog;
+    catalog.add_table(1);
+    catalog.add_key_column(2, "id");
+
+    EXPECT_TRUE(catalog.knows(1));
+    EXPECT_TRUE(catalog.knows(2));
+    EXPECT_FALSE(catalog.knows(3));
+    EXPECT_TRUE(catalog.primary_key(1).empty());
+    EXPECT_EQ(catalog.primary_key(2), std::vector<std::string>{"id"});
+    EXPECT_TRUE(catalog.primary_key(3).empty());
+}
+
+TEST(Catalog, KeepsAKeyWhenItsTableIsAddedAgain) {
+    auto catalog = catalog_with_key({"id"});
+
+    catalog.add_table(16400);
+
+    EXPECT_EQ(catalog.primary_key(16400), std::vector<std::string>{"id"});
+}
+
+TEST(IdColumns, AreThePrimaryKeyInItsOwnOrder) {
+    Relation relation = relation_of("t").key("a").column("x").key("b");
+
+    EXPECT_EQ(id_columns(relation, catalog_with_key({"b", "a"})), (Indexes{2, 0}));
+}
+
+TEST(IdColumns, AreThePrimaryKeyAndNotEveryColumnUnderFullIdentity) {
+    Relation relation = relation_of("t").column("x").key("id").column("y").full_identity();
+
+    EXPECT_EQ(id_columns(relation, catalog_with_key({"id"})), Indexes{1});
+}
+
+TEST(IdColumns, AreTheReplicaIdentityWhereDeletesDoNotCarryThePrimaryKey) {
+    Relation relation = relation_of("t").column("id").key("code");
+
+    EXPECT_EQ(id_columns(relation, catalog_with_key({"id"})), Indexes{1});
+}
+
+TEST(IdColumns, AreTheReplicaIdentityWhereDeletesCarryPartOfThePrimaryKey) {
+    Relation relation = relation_of("t").key("a").column("b").key("code");
+
+    EXPECT_EQ(id_columns(relation, catalog_with_key({"a", "b"})), (Indexes{0, 2}));
+}
+
+TEST(IdColumns, AreTheReplicaIdentityWhereAColumnListLeavesThePrimaryKeyOut) {
+    Relation relation = relation_of("t").column("x").key("code");
+
+    EXPECT_EQ(id_columns(relation, catalog_with_key({"id"})), Indexes{1});
+}
+
+TEST(IdColumns, AreTheReplicaIdentityWhereThereIsNoPrimaryKey) {
+    Relation relation = relation_of("t").column("x").key("a").key("b");
+
+    EXPECT_EQ(id_columns(relation, catalog_with_key({})), (Indexes{1, 2}));
+    EXPECT_EQ(id_columns(relation, Catalog()), (Indexes{1, 2}));
+}
+
+TEST(IdColumns, AreNoneWithoutAnyIdentity) {
+    Relation relation = relation_of("t").column("x");
+
+    EXPECT_TRUE(id_columns(relation, Catalog()).empty());
+}
+
+}  // namespace walcast

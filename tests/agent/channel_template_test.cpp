@@ -1,0 +1,103 @@
+#include "agent/channel_template.hpp"
+
+#include "tests/support/throws.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <ostream>
+
+namespace walcast {
+
+// The parts as text, columns as `<name>`.
+static std::string show(std::string_view text) {
+    std::string out;
+    for (const auto& part : parse_channel_template(text).parts)
+        out += part.is_column ? '<' + part.text + '>' : '[' + part.text + ']';
+    return out;
+}
+
+TEST(ChannelTemplate, HasLiteralTextAndColumns) {
+    EXPECT_EQ(show("workspace:{workspace_id}"), "[workspace:]<workspace_id>");
+    EXPECT_EQ(show("a:{b}:c:{d}"), "[a:]<b>[:c:]<d>");
+    EXPECT_EQ(show("{a}{b}"), "<a><b>");
+    EXPECT_EQ(show("all"), "[all]");
+}
+
+TEST(ChannelTemplate, TakesAnyNameOfAColumn) {
+    EXPECT_EQ(show("{Größe in cm}"), "<Größe in cm>");
+    EXPECT_EQ(show("{a:b}"), "<a:b>");
+}
+
+TEST(ChannelTemplate, TakesDoubledBracesAsBraces) {
+    EXPECT_EQ(show("a{{b}}c"), "[a{b}c]");
+    EXPECT_EQ(show("{{{id}}}"), "[{]<id>[}]");
+    EXPECT_EQ(show("{{{{"), "[{{]");
+}
+
+TEST(ChannelTemplate, ReadsAColumnTwice) {
+    EXPECT_EQ(show("{id}-{id}"), "<id>[-]<id>");
+}
+
+struct WrongTemplate {
+    const char* text;
+    const char* says;
+
+    friend void PrintTo(const WrongTemplate& shown, std::ostream* out) { *out << shown.text; }
+};
+
+class BadChannelTemplate : public testing::TestWithParam<WrongTemplate> {};
+
+TEST_P(BadChannelTemplate, IsRefusedAndSaysWhere) {
+    auto error = error_of<std::invalid_argument>([] { parse_channel_template(GetParam().text); });
+
+    EXPECT_TRUE(contains(error, GetParam().says)) << error;
+}
+
+INSTANTIATE_TEST_SUITE_P(Channel, BadChannelTemplate,
+                         testing::Values(WrongTemplate{"", "needs a name"},
+                                         WrongTemplate{"todos:{id", "the { at 7 is not closed"},
+                                         WrongTemplate{"{", "the { at 1 is not closed"},
+                                         WrongTemplate{"todos:{}",
+                                                       "no column between the braces at 7"},
+                                         WrongTemplate{"todos:id}", "the } at 9 was not opened"},
+                                         WrongTemplate{"{id}}", "the } at 5 was not opened"},
+                                         WrongTemplate{"todos\n", "control character at 6"},
+                                         WrongTemplate{"\x01", "control character at 1"}));
+
+static std::string channel_value(std::string_view value) {
+    std::string out;
+    append_channel_value(out, value);
+    return out;
+}
+
+TEST(ChannelValue, KeepsLettersDigitsAndHarmlessMarks) {
+    EXPECT_EQ(channel_value("azAZ09-._~@+"), "azAZ09-._~@+");
+    EXPECT_EQ(channel_value("3f2504e0-4f89-41d3-9a0c-0305e82c3301"),
+              "3f2504e0-4f89-41d3-9a0c-0305e82c3301");
+    EXPECT_EQ(channel_value("ann@example.com"), "ann@example.com");
+}
+
+TEST(ChannelValue, KeepsWhatIsBeyondAscii) {
+    EXPECT_EQ(channel_value("Größe漢😀"), "Größe漢😀");
+}
+
+TEST(ChannelValue, EncodesWhatCouldEndItsPartOfTheName) {
+    EXPECT_EQ(channel_value("a:b"), "a%3Ab");
+    EXPECT_EQ(channel_value("a/b"), "a%2Fb");
+    EXPECT_EQ(channel_value("a%3Ab"), "a%253Ab");
+    EXPECT_EQ(channel_value("a b\n"), "a%20b%0A");
+    EXPECT_EQ(channel_value("{x}*?[]"), "%7Bx%7D%2A%3F%5B%5D");
+    EXPECT_EQ(channel_value(std::string_view("\0", 1)), "%00");
+}
+
+TEST(ChannelValue, IsNeverTheSameForTwoTexts) {
+    std::vector<std::string> seen;
+    for (auto code = 0; code < 256; ++code) {
+        auto encoded = channel_value(std::string(1, static_cast<char>(code)));
+        EXPECT_EQ(std::count(seen.begin(), seen.end(), encoded), 0) << code;
+        seen.push_back(encoded);
+    }
+}
+
+}  // namespace walcast

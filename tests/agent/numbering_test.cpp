@@ -1,0 +1,335 @@
+#include "agent/numbering.hpp"
+
+#include <gtest/gtest.h>
+
+namespace walcast {
+
+static Position position_at(SyncId sync_id, Lsn lsn) {
+    return {.epoch = "e", .sync_id = sync_id, .lsn = lsn, .partial = std::nullopt};
+}
+
+static TransactionInfo transaction_at(Lsn commit_lsn, std::uint32_t xid = 738) {
+    return {.commit_lsn = commit_lsn, .xid = xid, .commit_time = {}};
+}
+
+// --- ids ---
+
+TEST(Numbering, GivesEachChangeTheNextIds) {
+    Numbering numbering(position_at(41, Lsn{100}));
+    numbering.begin(transaction_at(Lsn{200}));
+
+    EXPECT_EQ(numbering.take("insert", 1), 42U);
+    EXPECT_EQ(numbering.take("update", 2), 43U);
+    EXPECT_EQ(numbering.take("delete", 1), 45U);
+    EXPECT_EQ(numbering.take("truncate of three", 3), 46U);
+    EXPECT_EQ(numbering.take("insert", 1), 49U);
+    EXPECT_EQ(numbering.position().sync_id, 49U);
+}
+
+TEST(Numbering, BeginsWithOneAfterTheFirstPosition) {
+    Numbering numbering(position_at(0, Lsn{100}));
+    numbering.begin(transaction_at(Lsn{200}));
+
+    EXPECT_EQ(numbering.take("insert", 1), 1U);
+}
+
+TEST(Numbering, GoesOnFromTransactionToTransaction) {
+    Numbering numbering(position_at(0, Lsn{100}));
+    numbering.begin(transaction_at(Lsn{200}));
+    numbering.take("insert", 1);
+    numbering.commit(Lsn{230});
+    numbering.begin(transaction_at(Lsn{230}, 739));
+
+    EXPECT_EQ(numbering.take("insert", 1), 2U);
+}
+
+TEST(Numbering, StopsBeforeIdsThatJavaScriptCannotHold) {
+    Numbering numbering(position_at(sync_id_limit - 3, Lsn{100}));
+    numbering.begin(transaction_at(Lsn{200}));
+
+    EXPECT_EQ(numbering.take("update", 2), sync_id_limit - 2);
+    EXPECT_THROW(numbering.take("insert", 1), SetupError);
+}
+
+TEST(Numbering, NeverGivesTheSecondIdOfAnUpdateAboveTheLimit) {
+    Numbering numbering(position_at(sync_id_limit - 2, Lsn{100}));
+    numbering.begin(transaction_at(Lsn{200}));
+
+    EXPECT_THROW(numbering.take("update", 2), SetupError);
+}
+
+// --- positions ---
+
+TEST(Numbering, StandsInsideATransactionWhileItIsOnItsWay) {
+    Numbering numbering(position_at(0, Lsn{100}));
+    EXPECT_FALSE(numbering.is_in_transaction());
+
+    numbering.begin(transaction_at(Lsn{200}, 738));
+    numbering.take("a", 1);
+    numbering.take("b", 1);
+
+    EXPECT_TRUE(numbering.is_in_transaction());
+    EXPECT_EQ(numbering.position().lsn, Lsn{100});
+    ASSERT_TRUE(numbering.position().partial);
+    EXPECT_EQ(numbering.position().partial->commit_lsn, Lsn{200});
+    EXPECT_EQ(numbering.position().partial->xid, 738U);
+    EXPECT_EQ(numbering.position().partial->changes, 2U);
+}
+
+TEST(Numbering, StandsAtTheEndOfACommittedTransaction) {
+    Numbering numbering(position_at(0, Lsn{100}));
+    numbering.begin(transaction_at(Lsn{200}));
+    numbering.take("a", 1);
+
+    numbering.commit(Lsn{230});
+
+    EXPECT_FALSE(numbering.is_in_transaction());
+    EXPECT_EQ(numbering.position(), position_at(1, Lsn{230}));
+}
+
+TEST(Numbering, MovesOverATransactionWithoutChanges) {
+    Numbering numbering(position_at(7, Lsn{100}));
+    numbering.begin(transaction_at(Lsn{200}));
+
+    numbering.commit(Lsn{230});
+
+    EXPECT_EQ(numbering.position(), position_at(7, Lsn{230}));
+}
+
+TEST(Numbering, HashesWhatTheChangesAreAndInWhichOrder) {
+    auto hash_of = [](std::initializer_list<std::string_view> changes) {
+        Numbering numbering(position_at(0, Lsn{100}));
+        numbering.begin(transaction_at(Lsn{200}));
+        for (auto change : changes) numbering.take(change, 1);
+        return numbering.position().partial->hash;
+    };
+
+    EXPECT_EQ(hash_of({"a", "b"}), hash_of({"a", "b"}));
+    EXPECT_NE(hash_of({"a", "b"}), hash_of({"b", "a"}));
+    EXPECT_NE(hash_of({"a", "b"}), hash_of({"a", "c"}));
+    EXPECT_NE(hash_of({"a", "b"}), hash_of({"a"}));
+    EXPECT_NE(hash_of({"ab", "c"}), hash_of({"a", "bc"}));
+}
+
+// --- what the position covers ---
+
+TEST(Numbering, PassesTransactionsOverThatThePositionCovers) {
+    Numbering numbering(position_at(7, Lsn{230}));
+
+    numbering.begin(transaction_at(Lsn{200}));
+    EXPECT_EQ(numbering.take("a", 1), std::nullopt);
+    EXPECT_EQ(numbering.take("b", 2), std::nullopt);
+    numbering.commit(Lsn{230});
+
+    EXPECT_EQ(numbering.position(), position_at(7, Lsn{230}));
+}
+
+// A commit record may begin exactly where the last one ended.
+TEST(Numbering, TakesATransactionThatBeginsWhereTheLastOneEnded) {
+    Numbering numbering(position_at(7, Lsn{230}));
+
+    numbering.begin(transaction_at(Lsn{230}));
+
+    EXPECT_EQ(numbering.take("a", 1), 8U);
+}
+
+TEST(Numbering, PassesAllCoveredTransactionsOverAndThenGoesOn) {
+    Numbering numbering(position_at(7, Lsn{330}));
+
+    for (auto commit_lsn : {Lsn{100}, Lsn{200}, Lsn{300}}) {
+        numbering.begin(transaction_at(commit_lsn));
+        EXPECT_EQ(numbering.take("a", 1), std::nullopt);
+        numbering.commit(Lsn{commit_lsn.value + 30});
+    }
+    numbering.begin(transaction_at(Lsn{400}));
+
+    EXPECT_EQ(numbering.take("a", 1), 8U);
+}
+
+// --- resuming inside a transaction ---
+
+// The position after the first `changes` of the transaction at 200, which has "a", "b" and "c".
+static Position position_after(std::size_t changes) {
+    Numbering numbering(position_at(0, Lsn{100}));
+    numbering.begin(transaction_at(Lsn{200}));
+    for (std::size_t i = 0; i < changes; ++i)
+        numbering.take(std::string_view("abc").substr(i, 1), 1);
+    return numbering.position();
+}
+
+TEST(Numbering, GoesOnInsideATransactionAfterEachOfItsChanges) {
+    for (std::size_t done = 1; done <= 3; ++done) {
+        Numbering numbering(position_after(done));
+        numbering.begin(transaction_at(Lsn{200}));
+
+        for (std::size_t i = 0; i < 3; ++i) {
+            auto id = numbering.take(std::string_view("abc").substr(i, 1), 1);
+            auto expected = i < done ? std::nullopt : std::optional<SyncId>(i + 1);
+            EXPECT_EQ(id, expected) << done << ' ' << i;
+        }
+        numbering.commit(Lsn{230});
+
+        EXPECT_EQ(numbering.position(), position_at(3, Lsn{230})) << done;
+    }
+}
+
+TEST(Numbering, ComesToTheSamePositionsWhetherResumedOrNot) {
+    Numbering straight(position_after(0));
+    straight.begin(transaction_at(Lsn{200}));
+    for (const auto* change : {"a", "b", "c"}) straight.take(change, 1);
+
+    Numbering resumed(position_after(1));
+    resumed.begin(transaction_at(Lsn{200}));
+    for (const auto* change : {"a", "b", "c"}) resumed.take(change, 1);
+
+    EXPECT_EQ(resumed.position(), straight.position());
+}
+
+TEST(Numbering, KeepsThePositionWhileItPassesOverWhatWasSent) {
+    auto before = position_after(2);
+    Numbering numbering(before);
+    numbering.begin(transaction_at(Lsn{200}));
+    EXPECT_EQ(numbering.position(), before);
+
+    numbering.take("a", 1);
+    EXPECT_EQ(numbering.position(), before);
+    numbering.take("b", 1);
+    EXPECT_EQ(numbering.position(), before);
+}
+
+TEST(Numbering, PassesCoveredTransactionsOverBeforeTheUnfinishedOne) {
+    Numbering numbering(position_after(2));
+    numbering.begin(transaction_at(Lsn{90}, 700));
+    EXPECT_EQ(numbering.take("x", 1), std::nullopt);
+    numbering.commit(Lsn{100});
+
+    numbering.begin(transaction_at(Lsn{200}));
+    numbering.take("a", 1);
+    numbering.take("b", 1);
+
+    EXPECT_EQ(numbering.take("c", 1), 3U);
+}
+
+// --- gaps ---
+
+TEST(Numbering, FindsAGapWhenTheChangesAreNotWhatWasSent) {
+    Numbering numbering(position_after(2));
+    numbering.begin(transaction_at(Lsn{200}));
+    numbering.take("a", 1);
+
+    EXPECT_THROW(numbering.take("other", 1), Gap);
+}
+
+TEST(Numbering, FindsAGapWhenTheChangesComeInAnotherOrder) {
+    Numbering numbering(position_after(2));
+    numbering.begin(transaction_at(Lsn{200}));
+    numbering.take("b", 1);
+
+    EXPECT_THROW(numbering.take("a", 1), Gap);
+}
+
+TEST(Numbering, FindsAGapWhenTheTransactionEndsTooSoon) {
+    Numbering numbering(position_after(2));
+    numbering.begin(transaction_at(Lsn{200}));
+    numbering.take("a", 1);
+
+    EXPECT_THROW(numbering.commit(Lsn{230}), Gap);
+}
+
+TEST(Numbering, FindsAGapWhenALaterTransactionComesInstead) {
+    Numbering numbering(position_after(2));
+
+    EXPECT_THROW(numbering.begin(transaction_at(Lsn{300}, 740)), Gap);
+}
+
+TEST(Numbering, FindsAGapWhenAnotherTransactionIsAtTheSamePlace) {
+    Numbering numbering(position_after(2));
+
+    EXPECT_THROW(numbering.begin(transaction_at(Lsn{200}, 740)), Gap);
+}
+
+TEST(Numbering, FindsAGapWhenAnotherTransactionStandsBeforeTheUnfinishedOne) {
+    Numbering numbering(position_after(2));
+
+    EXPECT_THROW(numbering.begin(transaction_at(Lsn{150}, 700)), Gap);
+}
+
+TEST(Numbering, FindsAGapWhenTheLogGoesOnWithoutTheUnfinishedTransaction) {
+    Numbering numbering(position_after(2));
+
+    EXPECT_THROW(numbering.reached(Lsn{201}), Gap);
+}
+
+TEST(Numbering, FindsAGapWhenAMessageComesInsteadOfTheUnfinishedTransaction) {
+    Numbering after_it(position_after(2));
+    Numbering before_it(position_after(2));
+
+    EXPECT_THROW(after_it.take_alone(Lsn{300}, 1), Gap);
+    EXPECT_THROW(before_it.take_alone(Lsn{150}, 1), Gap);
+}
+
+// --- messages of their own ---
+
+TEST(Numbering, GivesAMessageOfItsOwnAnIdAndMovesToItsEnd) {
+    Numbering numbering(position_at(7, Lsn{100}));
+
+    EXPECT_EQ(numbering.take_alone(Lsn{150}, 1), 8U);
+
+    EXPECT_EQ(numbering.position(), position_at(8, Lsn{150}));
+}
+
+TEST(Numbering, GivesOtherMessagesNoIdButMovesToTheirEnd) {
+    Numbering numbering(position_at(7, Lsn{100}));
+
+    EXPECT_EQ(numbering.take_alone(Lsn{150}, 0), std::nullopt);
+
+    EXPECT_EQ(numbering.position(), position_at(7, Lsn{150}));
+}
+
+TEST(Numbering, PassesAMessageOverThatThePositionCovers) {
+    for (auto lsn : {Lsn{99}, Lsn{100}}) {
+        Numbering numbering(position_at(7, Lsn{100}));
+
+        EXPECT_EQ(numbering.take_alone(lsn, 1), std::nullopt);
+
+        EXPECT_EQ(numbering.position(), position_at(7, Lsn{100}));
+    }
+}
+
+TEST(Numbering, PassesACoveredMessageOverBeforeTheUnfinishedTransaction) {
+    Numbering numbering(position_after(2));
+
+    EXPECT_EQ(numbering.take_alone(Lsn{100}, 1), std::nullopt);
+    EXPECT_EQ(numbering.position(), position_after(2));
+}
+
+// --- the end of the log ---
+
+TEST(Numbering, FollowsTheLogWhileNothingIsOnItsWay) {
+    Numbering numbering(position_at(7, Lsn{100}));
+
+    numbering.reached(Lsn{150});
+
+    EXPECT_EQ(numbering.position(), position_at(7, Lsn{150}));
+}
+
+TEST(Numbering, NeverGoesBackWithTheLog) {
+    Numbering numbering(position_at(7, Lsn{100}));
+
+    numbering.reached(Lsn{50});
+
+    EXPECT_EQ(numbering.position(), position_at(7, Lsn{100}));
+}
+
+// Until the unfinished transaction has come, what lies behind it must not be confirmed.
+TEST(Numbering, DoesNotFollowTheLogTowardsAnUnfinishedTransaction) {
+    for (auto lsn : {Lsn{150}, Lsn{200}}) {
+        Numbering numbering(position_after(2));
+
+        numbering.reached(lsn);
+
+        EXPECT_EQ(numbering.position(), position_after(2));
+    }
+}
+
+}  // namespace walcast

@@ -1,0 +1,61 @@
+#pragma once
+
+#include "agent/router.hpp"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace walcast {
+
+// A rule: `rule_for("public.todos").model("Todo").channel("todos:{id}")`.
+class RuleBuilder {
+public:
+    explicit RuleBuilder(std::string table) { rule_.table = std::move(table); }
+
+    RuleBuilder& model(std::string model) {
+        rule_.model = std::move(model);
+        return *this;
+    }
+    RuleBuilder& channel(std::string_view text) {
+        rule_.channels.push_back(parse_channel_template(text));
+        return *this;
+    }
+    RuleBuilder& id(std::vector<std::string> columns) {
+        rule_.id = std::move(columns);
+        return *this;
+    }
+    RuleBuilder& unroutable(Unroutable policy) {
+        rule_.unroutable = policy;
+        return *this;
+    }
+
+    operator Rule() const { return rule_; }  // NOLINT(google-explicit-constructor)
+
+private:
+    Rule rule_;
+};
+
+inline RuleBuilder rule_for(std::string table) {
+    return RuleBuilder(std::move(table));
+}
+
+// A router with all that it needs. No table is in the catalog unless it is put there, and none has
+// to be.
+struct RouterFixture {
+    std::vector<Rule> rules;
+    Catalog catalog;
+    std::unordered_set<std::uint32_t> not_in_catalog;
+    Router router;
+
+    explicit RouterFixture(std::vector<Rule> given)
+        : rules(std::move(given)),
+          not_in_catalog({16400, 16401, 16402}),
+          router(rules, catalog, not_in_catalog, Router::WithoutId::refused) {}
+    RouterFixture(const RouterFixture&) = delete;
+};
+
+}  // namespace walcast
