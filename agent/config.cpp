@@ -40,7 +40,8 @@ std::chrono::seconds read_age(const std::string& text) {
                    : unit == "h" ? 3600
                    : unit == "d" ? 86400
                                  : 0;
-    if (error != std::errc{} || count <= 0 || count > 36500LL * 86400 || seconds == 0)
+    if (error != std::errc{} || count <= 0 || count > 36500LL * 86400 / std::max(seconds, 1) ||
+        seconds == 0)
         throw std::invalid_argument("expected a time such as \"90s\", \"30m\", \"24h\" or \"7d\"");
     return std::chrono::seconds{count * seconds};
 }

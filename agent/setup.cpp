@@ -132,20 +132,18 @@ void note_unseen_moves(const Config& config, const std::vector<PublishableTable>
     for (const auto& rule : config.rules) {
         for (const auto& table : tables) {
             if (!matches_table(rule, table.schema, table.name)) continue;
-            for (const auto& channel : rule.channels) {
-                for (const auto& part : channel.parts) {
-                    auto is_carried =
-                        !part.is_column || std::find(table.identity.begin(), table.identity.end(),
-                                                     part.text) != table.identity.end();
-                    if (is_carried) continue;
-                    say(
-                        fmt::format("note: {}:{}: deletes and moves of {} cannot be routed, since "
-                                    "{} is not part of its "
-                                    "replica identity: ALTER TABLE {} REPLICA IDENTITY FULL",
-                                    config.file, rule.line, table.quoted_name(), part.text,
-                                    table.quoted_name()));
-                }
-            }
+            std::string missing;
+            for (const auto& channel : rule.channels)
+                for (const auto& part : channel.parts)
+                    if (part.is_column && std::find(table.identity.begin(), table.identity.end(),
+                                                    part.text) == table.identity.end())
+                        missing += (missing.empty() ? "" : ", ") + part.text;
+            if (missing.empty()) continue;
+            say(fmt::format(
+                "note: {}:{}: deletes and moves of {} cannot be routed, since its replica identity "
+                "lacks {}: "
+                "ALTER TABLE {} REPLICA IDENTITY FULL",
+                config.file, rule.line, table.quoted_name(), missing, table.quoted_name()));
         }
     }
 }

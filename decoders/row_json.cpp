@@ -115,12 +115,13 @@ static void append_floating(std::string& out, std::string_view text) {
         append_json_string(out, text);
 }
 
-// `2024-01-02 03:04:05.12`, with `+00` at its end when it has a zone. Infinite and BC dates have no
-// such form and stay as they are.
+// `2024-01-02 03:04:05.12`, with `+00` at its end when it has a zone. Infinite and BC dates, and
+// years beyond 9999, have no such form and stay as they are.
 static void append_timestamp(std::string& out, std::string_view text, bool has_zone) {
     auto space = text.find(' ');
     auto clock = space == std::string_view::npos ? std::string_view{} : text.substr(space + 1);
-    auto is_iso = clock.size() >= 8 && clock.find(' ') == std::string_view::npos &&
+    auto is_iso = space == std::string_view("2024-01-02").size() && clock.size() >= 8 &&
+                  clock.find(' ') == std::string_view::npos &&
                   (!has_zone || clock.ends_with("+00"));
     if (!is_iso) return append_json_string(out, text);
     if (has_zone) clock.remove_suffix(3);

@@ -34,10 +34,15 @@ RedisAddress parse_redis_url(std::string_view url) {
     address.user = parsed->user();
     address.password = parsed->password();
     auto scheme = parsed->scheme();
+    for (const auto& parameter : parsed->params()) {
+        if (scheme != "unix" || parameter.key != "db")
+            throw std::invalid_argument(
+                "only unix:// takes a parameter, which is db; the database of "
+                "redis:// is its path: redis://host:6379/0");
+        address.database = parameter.value;
+    }
     if (scheme == "unix") {
         address.path = parsed->path();
-        for (const auto& parameter : parsed->params())
-            if (parameter.key == "db") address.database = parameter.value;
         if (address.path.empty())
             throw std::invalid_argument("no path; expected unix:///run/redis.sock");
     } else if (scheme == "redis" || scheme == "rediss") {

@@ -121,6 +121,7 @@ INSTANTIATE_TEST_SUITE_P(
         Written{JsonForm::timestamp, "0001-01-01 00:00:00", R"("0001-01-01T00:00:00")"},
         Written{JsonForm::timestamp, "infinity", R"("infinity")"},
         Written{JsonForm::timestamp, "-infinity", R"("-infinity")"},
+        Written{JsonForm::timestamp, "10000-01-01 00:00:00", R"("10000-01-01 00:00:00")"},
         Written{JsonForm::timestamp, "0044-03-15 12:00:00 BC", R"("0044-03-15 12:00:00 BC")"}));
 
 INSTANTIATE_TEST_SUITE_P(

@@ -88,7 +88,8 @@ INSTANTIATE_TEST_SUITE_P(RedisUrl, BadRedisUrl,
                          testing::Values("", "localhost:6379", "localhost", "http://localhost",
                                          "redis://localhost:port", "redis://localhost/first",
                                          "redis://localhost/1/2", "redis://a b", "unix://",
-                                         "unix:///run/redis.sock?db=x"));
+                                         "unix:///run/redis.sock?db=x", "redis://localhost?db=2",
+                                         "unix:///run/redis.sock?bd=2"));
 
 TEST(RedisUrl, SaysWhatWouldDo) {
     auto error = error_of<std::invalid_argument>([] { parse_redis_url("http://localhost"); });
