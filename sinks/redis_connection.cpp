@@ -213,6 +213,7 @@ void throw_redis_error(std::string_view attempted, std::string_view reply) {
         {"MISCONF", "it cannot save to disk: free its disk; walcast waits and loses nothing"},
         {"BUSY", "a script of another client blocks it: SCRIPT KILL ends that"},
         {"NOSCRIPT", "its script cache was flushed: walcast loads the script again"},
+        {"CHANNEL", "a prefix of walcast's own keeps others out; deleting that key lets it go on"},
         {"CROSSSLOT", "Redis Cluster is not supported: use a single primary"},
         {"MOVED", "Redis Cluster is not supported: use a single primary"},
         {"ERR invalid password", "check user and password in [redis] url, or in WALCAST_REDIS_URL"},

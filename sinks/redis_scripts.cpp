@@ -62,11 +62,14 @@ local function refused(name, why)
   return redis.error_reply('CHANNEL ' .. name .. ': ' .. why)
 end
 
+local function forbidden(key, name)
+  if acl and not (acl('XADD', key, '1-0', 'm', '') and acl('PUBLISH', name, '')) then
+    return redis.error_reply('NOPERM this user may not XADD ' .. key .. ' or PUBLISH on channel ' .. name)
+  end
+end
+
 -- The last id of a history that is not remembered, or floor.
 local function look_up(key, name)
-  if acl and not (acl('XADD', key, '1-0', 'm', '') and acl('PUBLISH', name, '')) then
-    return nil, redis.error_reply('NOPERM this user may not XADD ' .. key .. ' or PUBLISH on channel ' .. name)
-  end
   local top = pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
   if top.err then return nil, refused(name, 'XREVRANGE ' .. key .. ': ' .. top.err) end
   local last = top[1] and string.match(top[1][1], '^%d+') or floor
@@ -80,6 +83,8 @@ local at = 16
 for channel = 1, count do
   local name, last = ARGV[at], ARGV[at + 1]
   names[channel] = name
+  local failure = forbidden(KEYS[3 + channel], name)
+  if failure then return failure end
   if last == '' then
     local found, failure = look_up(KEYS[3 + channel], name)
     if failure then return failure end
@@ -98,6 +103,7 @@ for i = messages, #ARGV, 3 do
 end
 if touches_control then
   local found, failure = look_up(control, control)
+  failure = failure or forbidden(control, control)
   if failure then return failure end
   blanks[0] = found
 end

@@ -26,9 +26,12 @@ wants() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 
 # A bare chroot has none of these; servers and tests need them.
 export LC_ALL=C.UTF-8
-if [[ ! -e /proc/self && $EUID -eq 0 ]]; then
-    mount -t proc proc /proc
-    trap 'umount -l /proc' EXIT
+mounted=()
+unmount() { for directory in "${mounted[@]}"; do umount -l "$directory"; done; }
+trap unmount EXIT
+if [[ $EUID -eq 0 ]]; then
+    if [[ ! -e /proc/self ]]; then mount -t proc proc /proc && mounted+=(/proc); fi
+    if [[ ! -e /dev/pts/ptmx ]]; then mkdir -p /dev/pts && mount -t devpts devpts /dev/pts && mounted+=(/dev/pts); fi
 fi
 
 purposes=(build test)
