@@ -1,4 +1,4 @@
--- The schema of the demo, the compose file and the sample configuration: a small to-do application.
+-- The schema of the compose file and the sample configuration: a small to-do application.
 create table workspaces (
     id bigint generated always as identity primary key,
     name text not null

@@ -27,7 +27,7 @@ wants() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 # A bare chroot has none of these; servers and tests need them.
 export LC_ALL=C.UTF-8
 mounted=()
-unmount() { for directory in "${mounted[@]}"; do umount -l "$directory"; done; }
+unmount() { for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do umount -l "${mounted[i]}"; done; }  # /proc last: umount reads it.
 trap unmount EXIT
 if [[ $EUID -eq 0 ]]; then
     if [[ ! -e /proc/self ]]; then mount -t proc proc /proc && mounted+=(/proc); fi

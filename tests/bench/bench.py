@@ -74,7 +74,10 @@ class Bench:
         print(text, file=sys.stderr, flush=True)
 
     def line(self, measure, measured, reference="", ratio="", target="", met=None):
-        self.table.append((measure, measured, reference, ratio, target, {None: "", True: "yes", False: "**no**"}[met]))
+        verdict = {None: "", True: "yes", False: "**no**"}[met]
+        if self.options.quick and verdict:
+            verdict = "too short"  # Starting the process alone is a microsecond a row then.
+        self.table.append((measure, measured, reference, ratio, target, verdict))
 
     def expect(self, is_true, what):
         if not is_true:
@@ -390,7 +393,7 @@ def measure_latency(bench, rate, seconds, rounds):
             mine, other = (statistics.median(values) for values in zip(*pairs))
             ratios = [walcast_ms / notify_ms for walcast_ms, notify_ms in pairs]
             bench.line(f"latency p{p} at {reached:,.0f} tx/s", f"{mine:.2f} ms", f"LISTEN/NOTIFY {other:.2f} ms",
-                       f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})", "≤ 1.00", mine <= other)
+                       f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})", "≤ 1.00", statistics.median(ratios) <= 1)
 
 
 def catch_up(postgres, redis):
@@ -405,7 +408,7 @@ def percentile(values, p):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a small run that checks that everything arrives")
+    parser.add_argument("--quick", action="store_true", help="a small run that checks that everything arrives; targets are not judged")
     parser.add_argument("--rows", type=int, default=500_000, help="of each backlog (default 500000)")
     parser.add_argument("--repetitions", type=int, default=5, help="of each measurement, after a warm-up (default 5)")
     parser.add_argument("--only", action="append", choices=["tens", "singles", "memory", "latency"], help="may be repeated")
