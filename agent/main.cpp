@@ -2,6 +2,7 @@
 #include "agent/config.hpp"
 #include "agent/errors.hpp"
 #include "agent/log.hpp"
+#include "agent/output.hpp"
 #include "agent/setup.hpp"
 #include "agent/supervisor.hpp"
 #include "agent/tail.hpp"

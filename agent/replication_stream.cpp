@@ -1,6 +1,7 @@
 #include "agent/replication_stream.hpp"
 
 #include "agent/errors.hpp"
+#include "agent/setup.hpp"
 
 #include <fmt/format.h>
 
@@ -31,7 +32,9 @@ asio::awaitable<void> ReplicationStream::start() {
         throw SetupError(fmt::format("postgres: version {} is too old: walcast needs 14 or later",
                                      connection_.server_version() / 10000));
     co_await identify();
-    if (settings_.is_temporary) co_await make_temporary_slot();
+    if (settings_.is_temporary)
+        co_await create_slot(connection_, settings_.conninfo, settings_.slot, SlotKind::temporary,
+                             settings_.say);
     co_await check_slot();
     co_await check_publications();
     co_await read_catalog();
@@ -86,13 +89,6 @@ asio::awaitable<void> ReplicationStream::identify() {
             wal_level));
     facts_.wal_sender_timeout =
         std::chrono::milliseconds{to_number<std::int64_t>(settings[0].at(1))};
-}
-
-asio::awaitable<void> ReplicationStream::make_temporary_slot() {
-    auto command =
-        fmt::format("CREATE_REPLICATION_SLOT {} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT",
-                    quote_identifier(settings_.slot));
-    co_await connection_.query(std::move(command), "create a temporary slot");
 }
 
 asio::awaitable<void> ReplicationStream::check_slot() {

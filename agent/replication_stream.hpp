@@ -6,6 +6,7 @@
 #include "sinks/sink.hpp"
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@ public:
         std::string slot;
         std::vector<std::string> publications;
         bool is_temporary = false;  // Made for this connection, and gone with it.
+        std::function<void(const std::string& line)> say = {};  // Whom a temporary slot waits for.
     };
 
     // What the server said before streaming began.
@@ -59,7 +61,6 @@ public:
 
 private:
     asio::awaitable<void> identify();
-    asio::awaitable<void> make_temporary_slot();
     asio::awaitable<void> check_slot();
     asio::awaitable<void> check_publications();
     asio::awaitable<void> read_catalog();

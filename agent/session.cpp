@@ -17,65 +17,6 @@ static constexpr milliseconds answer_interval{10};
 // A server that stops waits for us; when Redis is away so long, we let it go.
 static constexpr milliseconds hold_up_max{5000};
 
-// --- where to begin ---
-
-void refuse_older_timeline(const std::optional<Stored>& stored,
-                           const ReplicationStream::Facts& facts) {
-    if (!stored || stored->source.system_id != facts.source.system_id) return;
-    if (facts.source.timeline < stored->source.timeline)
-        throw SetupError(
-            fmt::format("postgres: this server is on timeline {}, but the position in the sink is "
-                        "of timeline {}: an old primary? "
-                        "Point [source] url at the current one",
-                        facts.source.timeline, stored->source.timeline));
-}
-
-std::optional<std::string> find_gap(const std::optional<Stored>& stored,
-                                    const ReplicationStream::Facts& facts) {
-    if (!stored) return "no position is stored";
-    const auto& position = stored->position;
-    if (stored->source.system_id != facts.source.system_id)
-        return fmt::format("the database is another one: system {} instead of {}",
-                           facts.source.system_id, stored->source.system_id);
-    if (stored->source.timeline != facts.source.timeline) {
-        auto end = facts.timeline_ends.find(stored->source.timeline);
-        if (end == facts.timeline_ends.end() || end->second < position.lsn)
-            return fmt::format("timeline {} was left before {}", stored->source.timeline,
-                               position.lsn);
-    }
-    if (facts.confirmed_lsn > position.lsn)
-        return fmt::format("slot {} begins at {}, after {}: it was made anew or moved",
-                           facts.source.slot, facts.confirmed_lsn, position.lsn);
-    if (facts.wal_end < position.lsn)
-        return fmt::format("the log ends at {}, before {}: the database was restored",
-                           facts.wal_end, position.lsn);
-    if (position.partial && stored->source.fingerprint != facts.source.fingerprint)
-        return "plugin, options or publications changed in the middle of a transaction";
-    return std::nullopt;
-}
-
-static std::string random_epoch() {
-    constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuvwxyz";
-    std::random_device random;
-    std::string epoch;
-    for (auto i = 0; i < 8; ++i) epoch += digits[random() % digits.size()];
-    return epoch;
-}
-
-// Above every id that may have been given out before.
-static Position first_of_epoch(const std::optional<Stored>& stored,
-                               const ReplicationStream::Facts& facts) {
-    auto now =
-        std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
-    Position position{.epoch = random_epoch(),
-                      .sync_id = stored ? stored->position.sync_id : 0,
-                      .lsn = facts.confirmed_lsn,
-                      .partial = std::nullopt};
-    position.sync_id = std::max({position.sync_id, facts.confirmed_lsn.value,
-                                 static_cast<SyncId>(now.time_since_epoch().count())});
-    return position;
-}
-
 // --- the whole ---
 
 Session::Session(asio::any_io_executor executor, ReplicationStream::Settings stream,

@@ -7,6 +7,7 @@
 #include "agent/log.hpp"
 #include "agent/numbering.hpp"
 #include "agent/replication_stream.hpp"
+#include "agent/resume.hpp"
 #include "agent/router.hpp"
 #include "decoders/pgoutput.hpp"
 #include "sinks/sink.hpp"
@@ -17,15 +18,6 @@
 #include <unordered_set>
 
 namespace walcast {
-
-// Why the stream cannot be proved to go on where `stored` ends, or nothing when it can.
-std::optional<std::string> find_gap(const std::optional<Stored>& stored,
-                                    const ReplicationStream::Facts& facts);
-
-// Throws SetupError when the server is on an older timeline than the position: an old primary came
-// back.
-void refuse_older_timeline(const std::optional<Stored>& stored,
-                           const ReplicationStream::Facts& facts);
 
 // One connected run, from start of replication to the first error. While Redis is away it holds the
 // slot, keeps the connection to Postgres alive, and goes on where Redis is when it comes back.

@@ -2,13 +2,13 @@
 
 #include "agent/concurrency.hpp"
 #include "agent/errors.hpp"
+#include "agent/resume.hpp"
 #include "sinks/redis_sink.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
-#include <random>
 
 namespace walcast {
 
@@ -73,9 +73,10 @@ static asio::awaitable<void> say_who_is_waited_for(std::string conninfo, Say say
 }
 
 asio::awaitable<std::string> create_slot(PgConnection& connection, std::string conninfo,
-                                         std::string slot, bool is_temporary, Say say) {
-    auto command = fmt::format("CREATE_REPLICATION_SLOT {} {}LOGICAL pgoutput NOEXPORT_SNAPSHOT",
-                               quote_identifier(slot), is_temporary ? "TEMPORARY " : "");
+                                         std::string slot, SlotKind kind, Say say) {
+    auto command =
+        fmt::format("CREATE_REPLICATION_SLOT {} {}LOGICAL pgoutput NOEXPORT_SNAPSHOT",
+                    quote_identifier(slot), kind == SlotKind::temporary ? "TEMPORARY " : "");
     auto attempted = fmt::format("create slot \"{}\"", slot);
     std::string consistent_point;
     auto create = [](PgConnection& on, std::string sql, std::string what,
@@ -238,16 +239,13 @@ asio::awaitable<void> init(const Config& config, Doing doing, Say say) {
     say(fmt::format("SELECT pg_create_logical_replication_slot({}, 'pgoutput');",
                     quote_literal(config.source.slot)));
     if (doing == Doing::dry_run) co_return;
-    auto consistent_point =
-        co_await create_slot(connection, config.source.url, config.source.slot, false, say);
+    auto consistent_point = co_await create_slot(connection, config.source.url, config.source.slot,
+                                                 SlotKind::lasting, say);
 
-    std::random_device random;
-    Position position{.epoch = {},
+    Position position{.epoch = random_epoch(),
                       .sync_id = 0,
                       .lsn = parse_lsn(consistent_point).value_or(Lsn{}),
                       .partial = {}};
-    constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuvwxyz";
-    for (auto i = 0; i < 8; ++i) position.epoch += digits[random() % digits.size()];
     Source source{.system_id = system.at(0).at(0),
                   .timeline = static_cast<std::uint32_t>(std::stoul(system[0].at(1))),
                   .slot = config.source.slot,

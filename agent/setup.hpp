@@ -40,9 +40,11 @@ struct PublishableTable {
 // root.
 asio::awaitable<std::vector<PublishableTable>> publishable_tables(PgConnection& connection);
 
+enum class SlotKind { lasting, temporary };
+
 // Creates a slot on a replication connection, and says whom it waits for when it takes long.
 // Returns its consistent point.
 asio::awaitable<std::string> create_slot(PgConnection& connection, std::string conninfo,
-                                         std::string slot, bool is_temporary, Say say);
+                                         std::string slot, SlotKind kind, Say say);
 
 }  // namespace walcast

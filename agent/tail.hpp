@@ -11,11 +11,6 @@
 
 namespace walcast {
 
-// Whoever reads our output has gone.
-struct OutputClosed : std::runtime_error {
-    OutputClosed() : std::runtime_error("output closed") {}
-};
-
 struct TailOptions {
     TailView::Form form = TailView::Form::text;
     TailView::Colours colours = TailView::Colours::none;

@@ -1,4 +1,6 @@
-#include "agent/session.hpp"
+#include "agent/resume.hpp"
+
+#include "agent/errors.hpp"
 
 #include "tests/support/throws.hpp"
 

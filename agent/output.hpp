@@ -1,0 +1,70 @@
+#pragma once
+
+#include "agent/concurrency.hpp"
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace walcast {
+
+// Whoever reads our output has gone.
+struct OutputClosed : std::runtime_error {
+    OutputClosed() : std::runtime_error("output closed") {}
+};
+
+// Says on standard error what the reader of the output should know.
+inline void complain(const std::string& line) {
+    fmt::print(stderr, "{}\n", line);
+}
+
+// Standard output in the loop: nothing else stands still while its reader does, and a reader that
+// leaves is noticed even while there is nothing to print.
+class Output {
+public:
+    explicit Output(const asio::any_io_executor& executor) : descriptor_(executor) {
+        struct stat kind {};
+        is_pollable_ =
+            fstat(STDOUT_FILENO, &kind) == 0 && !S_ISREG(kind.st_mode);  // A file never waits.
+        if (is_pollable_) descriptor_.assign(dup(STDOUT_FILENO));
+    }
+
+    asio::awaitable<void> print(std::string_view text) {
+        constexpr std::size_t chunk =
+            4096;  // PIPE_BUF: what a writable pipe takes without blocking.
+        while (!text.empty()) {
+            if (is_pollable_)
+                co_await descriptor_.async_wait(asio::posix::stream_descriptor::wait_write,
+                                                asio::use_awaitable);
+            auto written = write(STDOUT_FILENO, text.data(), std::min(text.size(), chunk));
+            if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+            if (written < 0) throw OutputClosed();
+            text.remove_prefix(static_cast<std::size_t>(written));
+        }
+    }
+
+    asio::awaitable<void> wait_until_closed() {
+        while (!is_closed()) co_await sleep_for(std::chrono::milliseconds{200});
+        throw OutputClosed();
+    }
+
+private:
+    static bool is_closed() {
+        pollfd out{.fd = STDOUT_FILENO, .events = 0, .revents = 0};
+        return poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP)) != 0;
+    }
+
+    asio::posix::stream_descriptor descriptor_;
+    bool is_pollable_ = false;
+};
+
+}  // namespace walcast
