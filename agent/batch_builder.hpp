@@ -36,7 +36,8 @@ public:
 
     bool is_empty() const { return batch_.messages.empty(); }
     bool is_full() const {
-        return weight_ >= limits_.batch_bytes || batch_.channels.size() >= limits_.batch_messages;
+        return weight_ >= limits_.batch_bytes ||
+               batch_.channels.size() + batch_.messages.size() >= 2 * limits_.batch_messages;
     }
 
     // What has been written since the last time; `spare` is written into from now on.

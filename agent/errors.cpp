@@ -53,10 +53,8 @@ constexpr Meaning for_a_human[] = {
 constexpr Meaning for_a_pooler[] = {
     {"", "unsupported startup parameter", ""},
     {"", "unrecognized configuration parameter \"replication\"", ""},
-    {"", "pgbouncer", ""},
-    {"", "Pooler", ""},
-    {"", "pooler", ""},
     {"", "no such database: replication", ""},
+    {"", "pgbouncer cannot connect", ""},
 };
 
 bool fits(const Meaning& meaning, std::string_view sqlstate, std::string_view message) {

@@ -105,16 +105,22 @@ int run_agent(const Options& options) {
 }
 
 // For commands that may simply be cut short.
-int run_until_signal(const std::function<asio::awaitable<void>()>& task) {
+enum class Interrupted { is_failure, is_fine };
+int run_until_signal(const std::function<asio::awaitable<void>()>& task, Interrupted interrupted) {
     std::function<void()> stop = [] {};
-    return run_loop(
+    auto is_interrupted = false;
+    auto code = run_loop(
         [&](asio::any_io_executor executor) -> asio::awaitable<void> {
             Signal stopped(executor);
-            stop = [&] { stopped.raise(); };
+            stop = [&] {
+                is_interrupted = true;
+                stopped.raise();
+            };
             auto wait = [](Signal& signal) -> asio::awaitable<void> { co_await signal.wait(); };
             co_await run_together(task(), wait(stopped));
         },
         [&] { stop(); });
+    return is_interrupted && interrupted == Interrupted::is_failure ? exit_failed : code;
 }
 
 void say(const std::string& line) {
@@ -125,14 +131,14 @@ void say(const std::string& line) {
 int run_init(const Options& options) {
     auto config = load_for_work(options);
     auto doing = options.is_dry_run ? Doing::dry_run : Doing::really;
-    return run_until_signal([&] { return init(config, doing, say); });
+    return run_until_signal([&] { return init(config, doing, say); }, Interrupted::is_failure);
 }
 
 int run_drop(const Options& options) {
     auto config = load_config(options.config_file, Presence::required, environment);
     check_source(config);
     auto doing = options.is_dry_run ? Doing::dry_run : Doing::really;
-    return run_until_signal([&] { return drop(config, doing, say); });
+    return run_until_signal([&] { return drop(config, doing, say); }, Interrupted::is_failure);
 }
 
 bool is_redis_url(const std::string& source) {
@@ -164,14 +170,16 @@ int run_tail(Options options) {
             throw ConfigError(fmt::format("tail: {}", error.what()));
         }
         if (!options.tail_prefix.empty()) config.redis.prefix = options.tail_prefix;
-        return run_until_signal([&] { return tail_redis(config.redis, options.tail); });
+        return run_until_signal([&] { return tail_redis(config.redis, options.tail); },
+                                Interrupted::is_fine);
     }
     if (!options.tail.channels.empty() || options.tail.from)
         throw ConfigError("tail: --channel and --from are for Redis; Postgres has tables: --table");
     if (!options.tail_source.empty()) config.source.url = options.tail_source;
     check_source(config);
     Log log(LogLevel::error);
-    return run_until_signal([&] { return tail_postgres(config.source.url, options.tail, log); });
+    return run_until_signal([&] { return tail_postgres(config.source.url, options.tail, log); },
+                            Interrupted::is_fine);
 }
 
 // Process titles are anybody's to read: passwords go from them once they are read.

@@ -33,8 +33,10 @@ class Output {
 public:
     explicit Output(const asio::any_io_executor& executor) : descriptor_(executor) {
         struct stat kind {};
+        // Files and /dev/null never wait.
         is_pollable_ =
-            fstat(STDOUT_FILENO, &kind) == 0 && !S_ISREG(kind.st_mode);  // A file never waits.
+            fstat(STDOUT_FILENO, &kind) == 0 &&
+            (S_ISFIFO(kind.st_mode) || S_ISSOCK(kind.st_mode) || isatty(STDOUT_FILENO) != 0);
         if (is_pollable_) descriptor_.assign(dup(STDOUT_FILENO));
     }
 

@@ -73,23 +73,12 @@ PgConnection::PgConnection(asio::any_io_executor executor, std::string conninfo,
 
 PgConnection::~PgConnection() = default;
 
-void PgConnection::close() {
-    boost::system::error_code ignored;
-    socket_.close(ignored);
-    connection_.reset();
-}
-
 int PgConnection::server_version() const {
     return PQserverVersion(connection_.get());
 }
 
-std::string PgConnection::parameter(const char* name) const {
-    const auto* value = PQparameterStatus(connection_.get(), name);
-    return value == nullptr ? "" : value;
-}
-
-std::string PgConnection::user() const {
-    return PQuser(connection_.get());
+int PgConnection::backend_pid() const {
+    return PQbackendPID(connection_.get());
 }
 
 std::string PgConnection::database() const {
@@ -131,7 +120,8 @@ asio::awaitable<void> PgConnection::wait_writable() {
 // Settings of database and role apply to this session too, and change the text of every value: with
 // extra_float_digits = -5 digits are lost.
 static constexpr std::string_view pinned_settings =
-    "-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres -c extra_float_digits=3 -c "
+    "-c datestyle=ISO -c lc_monetary=C -c timezone=UTC -c intervalstyle=postgres -c "
+    "extra_float_digits=3 -c "
     "bytea_output=hex "
     "-c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=0 -c "
     "idle_in_transaction_session_timeout=0";
@@ -197,8 +187,8 @@ asio::awaitable<void> PgConnection::open() {
         connection_.get(),
         [](void* self, const pg_result* result) {
             auto& connection = *static_cast<PgConnection*>(self);
-            std::string_view message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-            if (connection.on_notice) connection.on_notice(message);
+            const auto* message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+            if (connection.on_notice && message != nullptr) connection.on_notice(message);
         },
         this);
 }
@@ -220,6 +210,7 @@ void PgConnection::fail(std::string_view attempted, const pg_result* result) {
             const char* code;
         };
         static constexpr Text texts[] = {
+            {"too many connections", "53300"},
             {"password authentication failed", "28P01"},
             {"no password supplied", "28P01"},
             {"no pg_hba.conf entry", "28000"},
@@ -228,7 +219,7 @@ void PgConnection::fail(std::string_view attempted, const pg_result* result) {
             {"start WAL sender", "42501"},
         };
         for (const auto& known : texts)
-            if (text.find(known.says) != std::string_view::npos) code = known.code;
+            if (code.empty() && text.find(known.says) != std::string_view::npos) code = known.code;
         auto is_database_missing = text.find("database \"") != std::string_view::npos &&
                                    text.find("does not exist") != std::string_view::npos;
         if (is_database_missing) code = "3D000";

@@ -68,12 +68,8 @@ public:
     // Ends streaming from our side and waits until the server has understood.
     asio::awaitable<void> end_copy();
 
-    // Drops the connection at once; whoever waits on it is told by an error.
-    void close();
-
     int server_version() const;
-    std::string parameter(const char* name) const;
-    std::string user() const;
+    int backend_pid() const;
     std::string database() const;
 
     // Warnings of the server, one line each. Set before `open`.

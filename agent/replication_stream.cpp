@@ -95,7 +95,9 @@ asio::awaitable<void> ReplicationStream::check_slot() {
     const auto& slot = settings_.slot;
     auto sql = fmt::format(
         "SELECT slot_type, plugin, database, two_phase, wal_status, confirmed_flush_lsn, "
-        "active_pid FROM "
+        "active_pid, "
+        "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE "
+        "pg_current_wal_flush_lsn() END FROM "
         "pg_replication_slots "
         "WHERE slot_name = {}",
         quote_literal(slot));
@@ -104,8 +106,6 @@ asio::awaitable<void> ReplicationStream::check_slot() {
         throw SetupError(
             fmt::format("postgres: slot \"{}\" does not exist: run `walcast init`", slot));
     const auto& row = rows[0];
-    if (!row[6].empty() && !settings_.is_temporary)
-        throw SlotActive(fmt::format("postgres: slot \"{}\" is active for PID {}", slot, row[6]));
     if (row[0] != "logical")
         throw SetupError(fmt::format(
             "postgres: slot \"{}\" is a physical one: name another in [source] slot", slot));
@@ -128,9 +128,14 @@ asio::awaitable<void> ReplicationStream::check_slot() {
             "postgres: slot \"{}\" is lost, its WAL was removed (max_slot_wal_keep_size): "
             "`walcast drop`, then `walcast init`; clients then get a reset",
             slot));
+    if (!row[6].empty() && !settings_.is_temporary)
+        throw SlotActive(fmt::format("postgres: slot \"{}\" is active for PID {}", slot, row[6]));
     if (row[5].empty())
         throw PgError(fmt::format("postgres: slot \"{}\" is still being created", slot));
     facts_.confirmed_lsn = to_lsn(row[5]);
+    // Not the end that IDENTIFY_SYSTEM told: whoever had the slot until just now may have got
+    // further.
+    facts_.wal_end = std::max(facts_.wal_end, to_lsn(row[7]));
 }
 
 // On PostgreSQL 14 to 17 a missing publication shows only when the first change is decoded; on 18

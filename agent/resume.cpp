@@ -12,6 +12,12 @@ namespace walcast {
 void refuse_older_timeline(const std::optional<Stored>& stored,
                            const ReplicationStream::Facts& facts) {
     if (!stored || stored->source.system_id != facts.source.system_id) return;
+    if (stored->source.slot != facts.source.slot)
+        throw SetupError(
+            fmt::format("the position in the sink is of slot \"{}\", not \"{}\": two agents need "
+                        "two [redis] prefixes. If the slot "
+                        "has only been renamed, delete the position; clients then get a reset",
+                        stored->source.slot, facts.source.slot));
     if (facts.source.timeline < stored->source.timeline)
         throw SetupError(
             fmt::format("postgres: this server is on timeline {}, but the position in the sink is "

@@ -238,6 +238,7 @@ asio::awaitable<void> Session::attach() {
     auto connecting = sink_.connect();
     auto stored = in_time(co_await within(limits_.connect, std::move(connecting)));
     refuse_older_timeline(stored, stream_.facts());
+    if (numbering_) co_await expect_slot_is_ours();
     auto taking_over = sink_.take_over();
     stored = in_time(co_await within(limits_.accept, std::move(taking_over)));
     if (!numbering_) {
@@ -248,11 +249,25 @@ asio::awaitable<void> Session::attach() {
                 "the position in the sink is not one that was written last: beginning again from "
                 "there");
         auto adopting = sink_.adopt(stream_.facts().source);
-        co_await within(limits_.accept, std::move(adopting));
+        auto is_adopted = co_await within(limits_.accept, std::move(adopting));
+        if (!is_adopted) throw SinkError("sink: no answer in time");
         log_.info("sink back sync_id={} lsn={}", stored->position.sync_id, stored->position.lsn);
         confirm(stored->position);
     }
     is_attached_ = true;
+}
+
+// A process that was frozen may have lost the slot without having noticed: it must not take the
+// sink from whoever has it now.
+asio::awaitable<void> Session::expect_slot_is_ours() {
+    PgConnection asking(executor_, conninfo_, PgConnection::Mode::sql);
+    auto opening = asking.open();
+    if (!co_await within(limits_.connect, std::move(opening))) throw PgError("postgres: no answer");
+    auto sql = fmt::format("SELECT active_pid FROM pg_replication_slots WHERE slot_name = {}",
+                           quote_literal(stream_.facts().source.slot));
+    auto rows = co_await asking.query(std::move(sql), "ask who has the slot");
+    if (rows.empty() || rows[0][0] != fmt::to_string(stream_.connection().backend_pid()))
+        throw PgError("postgres: the slot is no longer ours");
 }
 
 asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
@@ -269,7 +284,8 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
         position = stored->position;
     }
     auto adopting = sink_.adopt(facts.source);
-    co_await std::move(adopting);
+    auto is_adopted = co_await within(limits_.accept, std::move(adopting));
+    if (!is_adopted) throw SinkError("sink: no answer in time");
     warn_of_idle_rules();
     log_.info("streaming slot={} from={} epoch={} sync_id={}", facts.source.slot, position.lsn,
               position.epoch, position.sync_id);

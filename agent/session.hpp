@@ -68,6 +68,7 @@ private:
     // The sink's side.
     asio::awaitable<void> publish();
     asio::awaitable<void> attach();
+    asio::awaitable<void> expect_slot_is_ours();
     asio::awaitable<void> begin(std::optional<Stored> stored);
     asio::awaitable<void> send();
     asio::awaitable<void> receive_answers();

@@ -212,6 +212,11 @@ asio::awaitable<void> init(const Config& config, Doing doing, Say say) {
         auto connecting = sink.connect();
         auto stored = co_await within(std::chrono::seconds{15}, std::move(connecting));
         if (!stored) throw SinkError("redis: no answer in time");
+        if (*stored && (*stored)->source.slot != config.source.slot)
+            throw SetupError(
+                fmt::format("redis: prefix \"{}\" is in use for slot \"{}\": two agents need two "
+                            "[redis] prefixes",
+                            config.redis.prefix, (*stored)->source.slot));
     }
     PgConnection connection(executor, config.source.url, PgConnection::Mode::replication);
     co_await connection.open();
@@ -254,7 +259,8 @@ asio::awaitable<void> init(const Config& config, Doing doing, Say say) {
     if (is_written)
         say(fmt::format("first position written to {}", config.redis.address.shown()));
     else
-        say("Redis has a position of another slot: `walcast run` begins a new epoch, and clients "
+        say("Redis has a position of an earlier slot: `walcast run` begins a new epoch, and "
+            "clients "
             "get a reset");
 }
 

@@ -168,7 +168,15 @@ asio::awaitable<void> tail_postgres(std::string conninfo, TailOptions options, L
     }
     // Cancelled, we still clean up.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    co_await drop_publications(executor, conninfo, name);
+    auto dropping = drop_publications(executor, conninfo, name);
+    auto is_dropped = false;
+    try {
+        is_dropped = co_await within(std::chrono::seconds{5}, std::move(dropping));
+    } catch (const std::runtime_error& error) {
+        complain(error.what());
+    }
+    if (!is_dropped)
+        complain(fmt::format("publication {} is left behind; the next tail removes it", name));
     if (ended) std::rethrow_exception(ended);
 }
 

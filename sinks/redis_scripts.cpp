@@ -12,20 +12,25 @@ if redis.acl_check_cmd then
       {'DEL', log}, {'ZADD', ARGV[2] .. 'channels', '1', 'x'}, {'ZREM', ARGV[2] .. 'channels', 'x'},
       {'ZRANGE', ARGV[2] .. 'channels', '0', '1'}, {'ZRANGEBYSCORE', ARGV[2] .. 'channels', '0', '1'},
       {'ZUNIONSTORE', ARGV[2] .. 'channels:resetting', '1', ARGV[2] .. 'channels'}, {'TIME'},
+      {'TYPE', log}, {'HGET', KEYS[1], 'owner'}, {'ZCARD', ARGV[2] .. 'channels'},
       {'PUBLISH', control, ''}}) do
     if not redis.acl_check_cmd(unpack(command)) then
       return redis.error_reply('NOPERM this user may not ' .. command[1] .. ' ' .. (command[2] or ''))
     end
   end
 end
+local kind = redis.call('TYPE', ARGV[2] .. 'channels').ok
+if kind ~= 'zset' and kind ~= 'none' then
+  return redis.error_reply('CHANNEL ' .. ARGV[2] .. 'channels is a ' .. kind .. ', not the sorted set of channels')
+end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1])
 return redis.call('HGETALL', KEYS[1])
 )";
 
 const char* const adopt = R"(
-if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then
-  return redis.error_reply('FENCED another walcast owns ' .. KEYS[1])
-end
+local owner = redis.call('HGET', KEYS[1], 'owner')
+if not owner then return redis.error_reply('POSITION ' .. KEYS[1] .. ' is gone') end
+if owner ~= ARGV[1] then return redis.error_reply('FENCED another walcast owns ' .. KEYS[1]) end
 for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 local now = redis.call('HMGET', KEYS[1], 'epoch', 'sync_id')
 redis.call('PUBLISH', KEYS[2], '{"type":"agent","epoch":"' .. now[1] .. '","prevSyncId":' .. now[2] ..
@@ -56,6 +61,10 @@ end
 local floor = now[8] or '0'
 local length, count = ARGV[14], tonumber(ARGV[15])
 local names, blanks = {[0] = control}, {}
+local kind = call('TYPE', index).ok
+if kind ~= 'zset' and kind ~= 'none' then
+  return redis.error_reply('CHANNEL ' .. index .. ' is a ' .. kind .. ', not the sorted set of channels')
+end
 local acl = redis.acl_check_cmd
 
 local function refused(name, why)
@@ -152,12 +161,12 @@ return redis.status_reply('OK')
 )";
 
 const char* const begin_epoch = R"(
-if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then
-  return redis.error_reply('FENCED another walcast owns ' .. KEYS[1])
-end
+local owner = redis.call('HGET', KEYS[1], 'owner')
+if not owner then return redis.error_reply('POSITION ' .. KEYS[1] .. ' is gone') end
+if owner ~= ARGV[1] then return redis.error_reply('FENCED another walcast owns ' .. KEYS[1]) end
+redis.call('ZUNIONSTORE', KEYS[3], 2, KEYS[2], KEYS[3], 'AGGREGATE', 'MAX')
 for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('HDEL', KEYS[1], 'commit_lsn', 'xid', 'changes', 'hash')
-redis.call('ZUNIONSTORE', KEYS[3], 2, KEYS[2], KEYS[3], 'AGGREGATE', 'MAX')
 redis.call('DEL', KEYS[2])
 return redis.status_reply('OK')
 )";
@@ -175,9 +184,9 @@ return {string.format('%.0f', largest), #names}
 )";
 
 const char* const reset_some = R"(
-if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then
-  return redis.error_reply('FENCED another walcast owns ' .. KEYS[1])
-end
+local owner = redis.call('HGET', KEYS[1], 'owner')
+if not owner then return redis.error_reply('POSITION ' .. KEYS[1] .. ' is gone') end
+if owner ~= ARGV[1] then return redis.error_reply('FENCED another walcast owns ' .. KEYS[1]) end
 local names = redis.call('ZRANGE', KEYS[3], 0, tonumber(ARGV[5]) - 1)
 local function begin_anew(key, name)
   redis.call('DEL', key)
@@ -199,9 +208,9 @@ return left
 )";
 
 const char* const remove_aged = R"(
-if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then
-  return redis.error_reply('FENCED another walcast owns ' .. KEYS[1])
-end
+local owner = redis.call('HGET', KEYS[1], 'owner')
+if not owner then return redis.error_reply('POSITION ' .. KEYS[1] .. ' is gone') end
+if owner ~= ARGV[1] then return redis.error_reply('FENCED another walcast owns ' .. KEYS[1]) end
 local oldest = tonumber(redis.call('TIME')[1]) - tonumber(ARGV[3])
 local names = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', oldest, 'LIMIT', 0, ARGV[4])
 local floor = tonumber(redis.call('HGET', KEYS[1], 'floor') or '0')

@@ -13,6 +13,9 @@ namespace walcast {
 
 using std::chrono::steady_clock;
 
+// How many old histories one call removes.
+static constexpr std::int64_t aged_at_once = 100;
+
 // How often a busy channel's time in the index is renewed; aged histories are kept so much longer.
 static std::chrono::seconds index_interval(std::chrono::seconds age) {
     return std::clamp<std::chrono::seconds>(age / 4, std::chrono::seconds{1},
@@ -163,6 +166,9 @@ asio::awaitable<std::optional<Stored>> RedisSink::connect() {
 }
 
 asio::awaitable<std::optional<Stored>> RedisSink::take_over() {
+    // A token for each time: what is still on its way on an earlier connection must not pass for
+    // ours.
+    owner_ = fmt::format("{}-{}", owner_.substr(0, owner_.find('-')), ++takeovers_);
     std::vector<std::string> keys{key("position")};
     std::vector<std::string> arguments{owner_, settings_.prefix};
     auto reply = co_await run(redis_scripts::take_over, std::move(keys), std::move(arguments));
@@ -358,13 +364,15 @@ asio::awaitable<void> RedisSink::send(const Batch& batch) {
     if (is_upkeep_due) {
         aged_removed_at_ = now;
         auto age = settings_.history_age + index_interval(settings_.history_age);
-        append_command(command_,
-                       {"EVAL", redis_scripts::remove_aged, "2", key("position"), key("channels"),
-                        owner_, settings_.prefix, fmt::to_string(age.count()), "100"});
+        append_command(command_, {"EVAL", redis_scripts::remove_aged, "2", key("position"),
+                                  key("channels"), owner_, settings_.prefix,
+                                  fmt::to_string(age.count()), fmt::to_string(aged_at_once)});
     }
     awaited_.push_back(true);
     if (is_upkeep_due) awaited_.push_back(false);
     co_await connection_.write(command_);
+    constexpr std::size_t command_bytes_max = 4 * 1024 * 1024;  // A giant row's buffer is not kept.
+    if (command_.capacity() > command_bytes_max) command_ = {};
 }
 
 asio::awaitable<void> RedisSink::accepted() {
@@ -376,6 +384,8 @@ asio::awaitable<void> RedisSink::accepted() {
         auto is_batch = awaited_.front();
         awaited_.pop_front();
         if (is_batch) co_return;
+        // As many as one call may remove: there are probably more.
+        if (reply.integer == aged_at_once) aged_removed_at_ = {};
     }
 }
 

@@ -71,6 +71,7 @@ private:
 
     RedisSettings settings_;
     std::string owner_;
+    std::uint64_t takeovers_ = 0;
     RedisConnection connection_;
     std::string commit_sha_;
     std::deque<bool> awaited_;  // Replies on their way: true for a batch's, false for upkeep's.
