@@ -59,7 +59,6 @@ bool BatchQueue::resume_at(const Position& position) {
     for (std::size_t i = 0; i < found; ++i) retire();
     sent_ = 0;
     pushed_.raise();
-    room_.raise();
     return true;
 }
 

@@ -81,12 +81,7 @@ asio::awaitable<void> ReplicationStream::identify() {
         "SELECT current_setting('wal_level'), (SELECT setting FROM pg_settings WHERE name = "
         "'wal_sender_timeout')",
         "read settings");
-    auto wal_level = settings.at(0).at(0);
-    if (wal_level != "logical")
-        throw SetupError(fmt::format(
-            "postgres: wal_level is {}, and must be logical: ALTER SYSTEM SET wal_level = "
-            "'logical', then restart Postgres",
-            wal_level));
+    expect_logical(settings.at(0).at(0));
     facts_.wal_sender_timeout =
         std::chrono::milliseconds{to_number<std::int64_t>(settings[0].at(1))};
 }

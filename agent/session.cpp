@@ -52,10 +52,7 @@ asio::awaitable<void> Session::run() {
         auto leaving = sink_.leave();
         co_await within(milliseconds{1000}, std::move(leaving));
     }
-    StandbyStatus status{
-        received_, confirmed_,
-        std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now())};
-    auto reporting = stream_.report(status);
+    auto reporting = stream_.report(status());
     co_await within(milliseconds{1000}, std::move(reporting));
     auto finishing = stream_.finish();
     co_await within(milliseconds{1000}, std::move(finishing));
@@ -371,14 +368,17 @@ asio::awaitable<void> Session::let_go_of_stopping_server() {
         throw PgError("postgres: the server is stopping while the sink stands still");
 }
 
+StandbyStatus Session::status() const {
+    auto now = std::chrono::system_clock::now();
+    return {received_, confirmed_, std::chrono::time_point_cast<std::chrono::microseconds>(now)};
+}
+
 asio::awaitable<void> Session::report() {
     auto timeout = stream_.facts().wal_sender_timeout;
     auto interval = timeout.count() > 0 ? std::min(idle_interval, timeout / 3) : idle_interval;
     for (;;) {
-        auto now = std::chrono::time_point_cast<std::chrono::microseconds>(
-            std::chrono::system_clock::now());
-        StandbyStatus status{received_, confirmed_, now};
-        co_await stream_.report(status);
+        auto reporting = stream_.report(status());
+        co_await std::move(reporting);
         co_await sleep_for(answer_interval);
         co_await report_due_.wait(interval);
         co_await let_go_of_stopping_server();

@@ -75,6 +75,7 @@ private:
     void confirm(const Position& position);
     void warn_of_idle_rules();
 
+    StandbyStatus status() const;
     asio::awaitable<void> report();
     asio::awaitable<void> let_go_of_stopping_server();
 

@@ -92,6 +92,14 @@ asio::awaitable<std::string> create_slot(PgConnection& connection, std::string c
 
 // --- init ---
 
+void expect_logical(std::string_view wal_level) {
+    if (wal_level == "logical") return;
+    throw SetupError(
+        fmt::format("postgres: wal_level is {}, and must be logical: ALTER SYSTEM SET wal_level = "
+                    "'logical', then restart Postgres",
+                    wal_level));
+}
+
 namespace {
 
 // The tables that the rules name, each once.
@@ -222,11 +230,7 @@ asio::awaitable<void> init(const Config& config, Doing doing, Say say) {
     co_await connection.open();
     auto system = co_await connection.query("IDENTIFY_SYSTEM", "IDENTIFY_SYSTEM");
     auto level = co_await connection.query("SHOW wal_level", "read wal_level");
-    if (level.at(0).at(0) != "logical")
-        throw SetupError(fmt::format(
-            "postgres: wal_level is {}, and must be logical: ALTER SYSTEM SET wal_level = "
-            "'logical', then restart Postgres",
-            level[0][0]));
+    expect_logical(level.at(0).at(0));
     co_await init_publication(connection, config, doing, say);
 
     auto look_up = fmt::format("SELECT plugin FROM pg_replication_slots WHERE slot_name = {}",

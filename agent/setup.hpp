@@ -6,9 +6,13 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace walcast {
+
+// Throws SetupError, with what mends it, unless `wal_level` is logical.
+void expect_logical(std::string_view wal_level);
 
 // Prints a line for the operator.
 using Say = std::function<void(const std::string& line)>;

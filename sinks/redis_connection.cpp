@@ -77,10 +77,6 @@ RedisConnection::RedisConnection(asio::any_io_executor executor, RedisAddress ad
 
 RedisConnection::~RedisConnection() = default;
 
-void RedisConnection::close() {
-    streams_.reset();
-}
-
 asio::awaitable<void> RedisConnection::connect() {
     streams_ = std::make_unique<Streams>(executor_);
     parser_ = ReplyParser();

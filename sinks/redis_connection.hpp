@@ -47,7 +47,6 @@ public:
     // Writes one command and reads its reply. Throws SinkError for an error reply.
     asio::awaitable<Reply> ask(std::string command);
 
-    void close();
     const RedisAddress& address() const { return address_; }
 
 private:
