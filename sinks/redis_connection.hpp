@@ -1,6 +1,7 @@
 #pragma once
 
 #include "sinks/awaitable.hpp"
+#include "sinks/redis_address.hpp"
 #include "sinks/resp.hpp"
 
 #include <array>
@@ -9,24 +10,6 @@
 #include <string_view>
 
 namespace walcast {
-
-// Where a Redis is: redis://user:password@host:port/db, rediss:// for TLS,
-// unix://user:password@/path/to.sock?db=0 for a socket.
-struct RedisAddress {
-    bool is_tls = false;
-    std::string host = "localhost";
-    std::string port = "6379";
-    std::string path;  // Of a Unix socket; then host and port mean nothing.
-    std::string user;
-    std::string password;
-    std::string database;
-
-    // For messages: never with the password.
-    std::string shown() const;
-};
-
-// Throws std::invalid_argument that says what is wrong with `url`, and never repeats its password.
-RedisAddress parse_redis_url(std::string_view url);
 
 // One connection to a Redis, over TCP, TLS or a Unix socket. Commands go out as bytes, so that many
 // can be written at once; replies come back in the same order. Errors are SinkErrors.
