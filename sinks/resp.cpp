@@ -10,7 +10,20 @@
 
 namespace walcast {
 
+// hiredis makes room for all of an array once it is announced: 16 GiB for `*2147483647`.
+static redisReplyObjectFunctions bounded(const redisReplyObjectFunctions& usual) {
+    static auto* const create_array = usual.createArray;
+    auto functions = usual;
+    functions.createArray = [](const redisReadTask* task, int count) -> void* {
+        constexpr auto count_max = 1 << 22;  // A name for each channel that there may be.
+        return count > count_max ? nullptr : create_array(task, count);
+    };
+    return functions;
+}
+
 ReplyParser::ReplyParser() : reader_(redisReaderCreate()) {
+    static auto functions = bounded(*reader_->fn);
+    reader_->fn = &functions;
     reader_->maxbuf = 64 * 1024;  // Keep at most so much idle buffer.
 }
 
@@ -42,9 +55,12 @@ static Reply own(const redisReply& from) {
 
 std::optional<Reply> ReplyParser::next() {
     void* found = nullptr;
-    if (redisReaderGetReply(reader_.get(), &found) != REDIS_OK)
+    if (redisReaderGetReply(reader_.get(), &found) != REDIS_OK) {
+        if (reader_->err == REDIS_ERR_OOM)
+            throw SinkError("redis: the server announced a reply that is too large");
         throw SinkError(fmt::format("redis: the server's bytes are not RESP2: {}",
                                     static_cast<const char*>(reader_->errstr)));
+    }
     if (found == nullptr) return std::nullopt;
     std::unique_ptr<void, void (*)(void*)> reply(found, freeReplyObject);
     return own(*static_cast<redisReply*>(reply.get()));

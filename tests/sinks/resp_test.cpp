@@ -1,6 +1,7 @@
 #include "sinks/resp.hpp"
 
 #include "sinks/sink.hpp"
+#include "tests/support/throws.hpp"
 
 #include <gtest/gtest.h>
 
@@ -186,6 +187,12 @@ TEST(ReplyParser, StaysBrokenAfterBytesThatAreNoReplies) {
     parser.feed("+OK\r\n");
 
     EXPECT_THROW(parser.next(), SinkError);
+}
+
+TEST(ReplyParser, MakesNoRoomForAnArrayThatNoReplyIs) {
+    auto error = error_of<SinkError>([] { parse("*2\r\n:1\r\n*2147483647\r\n"); });
+
+    EXPECT_TRUE(contains(error, "too large")) << error;
 }
 
 // Asked for by nobody: RESP3 needs a HELLO.
