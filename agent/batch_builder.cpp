@@ -27,6 +27,34 @@ Batch BatchBuilder::take(Batch spare) {
 void BatchBuilder::add(const Change& change, SyncId first_id) {
     auto rules = router_.rules_of(*change.relation);
     if (rules.empty()) return;
+    auto before = mark();
+    try {
+        write(rules, change, first_id);
+    } catch (const ValueError&) {
+        take_back(before);
+        throw;
+    }
+}
+
+BatchBuilder::Mark BatchBuilder::mark() const {
+    return {.bytes = batch_.bytes.size(),
+            .messages = batch_.messages.size(),
+            .channels = batch_.channels.size(),
+            .weight = weight_,
+            .is_open = is_open_,
+            .open = is_open_ ? batch_.messages.back() : Message{}};
+}
+
+void BatchBuilder::take_back(const Mark& mark) {
+    batch_.bytes.resize(mark.bytes);
+    batch_.messages.resize(mark.messages);
+    batch_.channels.resize(mark.channels);
+    weight_ = mark.weight;
+    is_open_ = mark.is_open;
+    if (is_open_) batch_.messages.back() = mark.open;
+}
+
+void BatchBuilder::write(std::span<const TableRule> rules, const Change& change, SyncId first_id) {
     route(rules, change, routes_);
     if (!routes_.routes.empty()) add_groups(first_id);
     if (!routes_.unroutable.empty())
@@ -151,7 +179,7 @@ void BatchBuilder::append_data(const Route& found) {
                                ? std::numeric_limits<std::size_t>::max()
                                : limits_.action_bytes / found.row->size();
     out += ",\"data\":";
-    auto gaps = append_row(out, found.rule->row, *found.row, value_bytes_max);
+    auto gaps = append_row(out, found.rule->row, *found.row, value_bytes_max, writer_);
     if (gaps.has_unchanged) {
         out += ",\"unchanged\":";
         append_unchanged_keys(out, found.rule->row, *found.row);
@@ -197,15 +225,62 @@ void BatchBuilder::reset_unroutable(const Change& change, SyncId sync_id) {
                            "unroutable={}: ALTER TABLE ... REPLICA IDENTITY FULL",
                            rule->rule->unroutable == Unroutable::reset ? "reset" : "skip"));
         if (rule->rule->unroutable != Unroutable::reset) continue;
-        if (std::find(models_reset_.begin(), models_reset_.end(), rule->model) !=
-            models_reset_.end())
-            continue;
-        models_reset_.push_back(rule->model);
+        if (!is_first_reset(rule->model)) continue;
         model_json = rule->model_json;
         ++models;
     }
     // Two messages of the control channel cannot bear one id, so several models become all of them.
     if (models > 0) add_reset(models == 1 ? model_json : std::string_view{}, "unroutable", sync_id);
+}
+
+// Once in a transaction is enough: whoever fetches afresh sees all of it.
+bool BatchBuilder::is_first_reset(const std::string& model) {
+    auto is_known =
+        std::find(models_reset_.begin(), models_reset_.end(), model) != models_reset_.end();
+    if (!is_known) models_reset_.push_back(model);
+    return !is_known;
+}
+
+// --- dead letters ---
+
+void BatchBuilder::set_aside(const Change& change, SyncId first_id, std::string_view reason,
+                             std::string_view bytes) {
+    close_message();
+    const auto& relation = *change.relation;
+    auto sync_id = first_id + (change.action == Action::update ? 1 : 0);
+    Message letter{
+        .kind = Message::Kind::dead_letter, .last_sync_id = sync_id, .transaction = transaction_};
+    letter.body_begin = batch_.bytes.size();
+    // Five fields with a line end after each but the last, which may hold any bytes.
+    auto append_line = [&](std::string_view text) {
+        for (auto character : text) batch_.bytes += character == '\n' ? ' ' : character;
+        batch_.bytes += '\n';
+    };
+    append_line(fmt::format("{}.{}", relation.schema, relation.name));
+    append_line(fmt::to_string(transaction_.commit_lsn));
+    append_line(fmt::to_string(transaction_.xid));
+    append_line(reason);
+    batch_.bytes += bytes.substr(0, limits_.dead_letter_bytes);
+    letter.body_end = batch_.bytes.size();
+    weight_ += letter.body_end - letter.body_begin;
+    batch_.messages.push_back(letter);
+    ++counts_.set_aside;
+    notice(relation,
+           "has rows that cannot be written; they go to the dead letters, and clients "
+           "fetch the model afresh");
+
+    std::string_view model_json;
+    auto models = 0;
+    try {
+        for (const auto& rule : router_.rules_of(relation)) {
+            if (!is_first_reset(rule.model)) continue;
+            model_json = rule.model_json;
+            ++models;
+        }
+    } catch (const ValueError&) {
+        models = is_first_reset("") ? 2 : 0;  // Its very names cannot be written: everything.
+    }
+    if (models > 0) add_reset(models == 1 ? model_json : std::string_view{}, "bad_row", sync_id);
 }
 
 void BatchBuilder::add_reset(std::string_view model_json, std::string_view reason, SyncId sync_id) {

@@ -4,7 +4,9 @@
 #include "decoders/event.hpp"
 #include "sinks/sink.hpp"
 
+#include <span>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace walcast {
@@ -19,18 +21,28 @@ public:
             16 * 1024 * 1024;                  // A larger one goes out without its large columns.
         std::size_t batch_bytes = 512 * 1024;  // Counted once for each channel.
         std::size_t batch_messages = 512;      // Likewise. Redis serves nobody else meanwhile.
+        std::size_t dead_letter_bytes =
+            16 * 1024 * 1024;  // What is set aside of a larger row is its beginning.
     };
     struct Counts {
         std::uint64_t actions = 0;
         std::uint64_t omitted = 0;     // Actions sent without their large columns.
         std::uint64_t unroutable = 0;  // Changes that a rule could not route.
+        std::uint64_t set_aside = 0;   // Rows among the dead letters.
     };
 
     // `router` must outlive the builder.
     BatchBuilder(Router& router, Limits limits) : router_(router), limits_(limits) {}
 
     void begin(const TransactionInfo& transaction);
+
+    // Throws ValueError when the row cannot be written; the batch is then as it was before.
     void add(const Change& change, SyncId first_id);
+
+    // Puts such a row, as the `bytes` that it came in, among the dead letters, and resets the
+    // models that it concerns.
+    void set_aside(const Change& change, SyncId first_id, std::string_view reason,
+                   std::string_view bytes);
     void add_truncate(const Truncate& truncate, SyncId first_id);
     void end_transaction() { close_message(); }
 
@@ -53,6 +65,19 @@ private:
         std::vector<std::size_t> routes;
     };
 
+    // Where the batch can be taken back to.
+    struct Mark {
+        std::size_t bytes = 0;
+        std::size_t messages = 0;
+        std::size_t channels = 0;
+        std::size_t weight = 0;
+        bool is_open = false;
+        Message open;
+    };
+    Mark mark() const;
+    void take_back(const Mark& mark);
+
+    void write(std::span<const TableRule> rules, const Change& change, SyncId first_id);
     void add_groups(SyncId first_id);
     void open_message(const std::vector<std::size_t>& channels);
     bool is_open_for(const std::vector<std::size_t>& channels) const;
@@ -61,6 +86,7 @@ private:
     void close_message();
     void add_reset(std::string_view model_json, std::string_view reason, SyncId sync_id);
     void reset_unroutable(const Change& change, SyncId sync_id);
+    bool is_first_reset(const std::string& model);
     void notice(const Relation& relation, std::string_view what);
 
     Router& router_;
@@ -70,6 +96,7 @@ private:
     bool is_open_ = false;  // The last message may still grow.
     TransactionInfo transaction_;
     Routes routes_;
+    ValueWriter writer_;
     std::vector<Group> groups_;
     std::size_t group_count_ = 0;
     std::string scratch_;

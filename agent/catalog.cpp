@@ -4,6 +4,12 @@
 
 namespace walcast {
 
+bool Catalog::knows(const Relation& relation) const {
+    auto is_known = [&](const Column& column) { return types_.knows(column.type_oid); };
+    return tables_.contains(relation.oid) &&
+           std::all_of(relation.columns.begin(), relation.columns.end(), is_known);
+}
+
 const std::vector<std::string>& Catalog::primary_key(std::uint32_t oid) const {
     static const std::vector<std::string> none;
     auto found = tables_.find(oid);
@@ -11,20 +17,20 @@ const std::vector<std::string>& Catalog::primary_key(std::uint32_t oid) const {
 }
 
 std::vector<std::size_t> id_columns(const Relation& relation, const Catalog& catalog) {
-    std::vector<std::size_t> indexes;
-    auto is_carried = true;  // By deletes too: they have only the replica identity.
+    std::vector<std::size_t> identity;
+    for (std::size_t i = 0; i < relation.columns.size(); ++i)
+        if (relation.columns[i].is_key) identity.push_back(i);
+
+    std::vector<std::size_t> primary_key;
     for (const auto& name : catalog.primary_key(relation.oid)) {
         auto found = std::find_if(relation.columns.begin(), relation.columns.end(),
                                   [&](const Column& column) { return column.name == name; });
-        is_carried = is_carried && found != relation.columns.end() && found->is_key;
-        if (is_carried)
-            indexes.push_back(static_cast<std::size_t>(found - relation.columns.begin()));
+        // Deletes have only the replica identity; a column list may leave a column out.
+        auto is_carried = found != relation.columns.end() && (found->is_key || identity.empty());
+        if (!is_carried) return identity;
+        primary_key.push_back(static_cast<std::size_t>(found - relation.columns.begin()));
     }
-    if (is_carried && !indexes.empty()) return indexes;
-    indexes.clear();
-    for (std::size_t i = 0; i < relation.columns.size(); ++i)
-        if (relation.columns[i].is_key) indexes.push_back(i);
-    return indexes;
+    return primary_key.empty() ? identity : primary_key;
 }
 
 }  // namespace walcast

@@ -1,37 +1,43 @@
 #pragma once
 
 #include "decoders/event.hpp"
+#include "decoders/json_type.hpp"
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 namespace walcast {
 
-// What the stream does not tell of a table: its primary key, in the key's own order. As of the
-// start of the session.
+// What the stream does not tell: the primary keys of tables, in their own order, and what types are
+// made of. As of when the database was asked.
 class Catalog {
 public:
-    void add_table(std::uint32_t oid) { tables_[oid]; }
-    void add_key_column(std::uint32_t oid, std::string column) {
-        tables_[oid].push_back(std::move(column));
-    }
+    explicit Catalog(JsonPolicy policy = {}) : types_(policy) {}
 
-    bool knows(std::uint32_t oid) const { return tables_.contains(oid); }
+    void set_primary_key(std::uint32_t oid, std::vector<std::string> columns) {
+        tables_[oid] = std::move(columns);
+    }
+    void add_types(const std::vector<TypeDescription>& types) { types_.add(types); }
+
+    bool knows_table(std::uint32_t oid) const { return tables_.contains(oid); }
+
+    // Whether table and types of a relation are known.
+    bool knows(const Relation& relation) const;
+    const JsonTypes& types() const { return types_; }
 
     // Empty when the table has no primary key, or is not known.
     const std::vector<std::string>& primary_key(std::uint32_t oid) const;
 
 private:
     std::unordered_map<std::uint32_t, std::vector<std::string>> tables_;
+    JsonTypes types_;
 };
 
-// Which columns make a row's id: what the rule says; else the primary key, when each event carries
-// it; else the replica identity. Indexes into the relation's columns; empty when there is none of
-// these.
+// Which columns make a row's id, where its rule does not say: the primary key, when each event
+// carries it; else the replica identity; else, of a table that only inserts are sent of, the
+// primary key. Indexes into the relation's columns; empty when there is none of these.
 std::vector<std::size_t> id_columns(const Relation& relation, const Catalog& catalog);
 
 }  // namespace walcast

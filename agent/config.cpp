@@ -17,7 +17,7 @@ namespace {
 
 // A key with one value. All take text, so that file and environment are read alike.
 struct Key {
-    enum class Kind { text, number, secret };  // A secret is not repeated in errors.
+    enum class Kind { text, number, boolean, secret };  // A secret is not repeated in errors.
     std::string_view path;
     Kind kind;
     void (*set)(Config& config, const std::string& text);  // Throws std::invalid_argument.
@@ -29,6 +29,38 @@ std::uint64_t read_count(const std::string& text) {
     if (error != std::errc{} || end != text.data() + text.size() || count == 0)
         throw std::invalid_argument("expected a number above 0");
     return count;
+}
+
+std::uint64_t read_bytes(const std::string& text) {
+    std::uint64_t count = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+    auto shift = unit == "kB"   ? 10U
+                 : unit == "MB" ? 20U
+                 : unit == "GB" ? 30U
+                 : unit == "TB" ? 40U
+                                : 0U;
+    if (error != std::errc{} || count == 0 || shift == 0 || count > 1'000'000)
+        throw std::invalid_argument("expected a size such as \"512MB\" or \"8GB\"");
+    return count << shift;
+}
+
+bool read_boolean(const std::string& text) {
+    if (text == "true") return true;
+    if (text == "false") return false;
+    throw std::invalid_argument("expected true or false");
+}
+
+// One of a few words.
+template <typename Choice>
+Choice read_choice(const std::string& text,
+                   std::initializer_list<std::pair<std::string_view, Choice>> choices) {
+    std::string expected;
+    for (const auto& [word, choice] : choices) {
+        if (text == word) return choice;
+        expected += fmt::format("{}\"{}\"", expected.empty() ? "" : " or ", word);
+    }
+    throw std::invalid_argument("expected " + expected);
 }
 
 std::chrono::seconds read_age(const std::string& text) {
@@ -69,9 +101,49 @@ const Key keys[] = {
      }},
     {"source.plugin", Key::Kind::text,
      [](Config& config, const std::string& text) {
-         if (text != "pgoutput")
-             throw std::invalid_argument("expected \"pgoutput\"; wal2json is not supported yet");
-         config.source.plugin = text;
+         config.source.plugin = read_choice<Plugin>(
+             text, {{"pgoutput", Plugin::pgoutput}, {"wal2json", Plugin::wal2json}});
+     }},
+    {"source.format_version", Key::Kind::number,
+     [](Config& config, const std::string& text) {
+         if (text != "1" && text != "2") throw std::invalid_argument("expected 1 or 2");
+         config.source.format_version = text == "1" ? 1 : 2;
+     }},
+    {"source.streaming", Key::Kind::boolean,
+     [](Config& config, const std::string& text) {
+         config.source.is_streaming = read_boolean(text);
+     }},
+    {"source.spool.directory", Key::Kind::text,
+     [](Config& config, const std::string& text) {
+         if (!text.starts_with('/')) throw std::invalid_argument("expected an absolute path");
+         config.source.spool.directory = text;
+     }},
+    {"source.spool.size", Key::Kind::text,
+     [](Config& config, const std::string& text) {
+         config.source.spool.bytes_max = read_bytes(text);
+     }},
+    {"source.origin", Key::Kind::text,
+     [](Config& config, const std::string& text) {
+         config.source.is_without_origins =
+             read_choice<bool>(text, {{"any", false}, {"none", true}});
+     }},
+    {"source.bad_rows", Key::Kind::text,
+     [](Config& config, const std::string& text) {
+         config.source.bad_rows = read_choice<BadRows>(
+             text, {{"stop", BadRows::stop}, {"set_aside", BadRows::set_aside}});
+     }},
+    {"values.numbers", Key::Kind::text,
+     [](Config& config, const std::string& text) {
+         using Numbers = JsonPolicy::Numbers;
+         config.values.numbers = read_choice<Numbers>(text, {{"exact", Numbers::exact},
+                                                             {"strings", Numbers::strings},
+                                                             {"numbers", Numbers::numbers}});
+     }},
+    {"values.bytea", Key::Kind::text,
+     [](Config& config, const std::string& text) {
+         using Bytes = JsonPolicy::Bytes;
+         config.values.bytes =
+             read_choice<Bytes>(text, {{"hex", Bytes::hex}, {"base64", Bytes::base64}});
      }},
     {"redis.url", Key::Kind::secret,
      [](Config& config, const std::string& text) { config.redis.address = parse_redis_url(text); }},
@@ -84,7 +156,8 @@ const Key keys[] = {
     {"redis.history.age", Key::Kind::text,
      [](Config& config, const std::string& text) { config.redis.history_age = read_age(text); }},
 };
-constexpr std::string_view sections[] = {"source", "redis", "redis.history", "rule"};
+constexpr std::string_view sections[] = {"source", "source.spool",  "values",
+                                         "redis",  "redis.history", "rule"};
 constexpr std::string_view rule_keys[] = {"table", "model", "channels", "id", "unroutable"};
 
 // Where in the file, for errors.
@@ -155,6 +228,10 @@ std::string text_of(const toml::node& node, const Key& key) {
     if (key.kind == Key::Kind::number) {
         if (auto number = node.value_exact<std::int64_t>()) return fmt::to_string(*number);
         throw std::invalid_argument("expected a number");
+    }
+    if (key.kind == Key::Kind::boolean) {
+        if (auto is_true = node.value_exact<bool>()) return *is_true ? "true" : "false";
+        throw std::invalid_argument("expected true or false");
     }
     if (auto text = node.value_exact<std::string>()) return *text;
     throw std::invalid_argument("expected a string");
@@ -284,6 +361,42 @@ void apply_environment(Config& config, const Environment& environment) {
     }
 }
 
+// toml++ 3.3 takes a level of the stack for each part of a dotted key, up to any number.
+void refuse_endless_keys(std::string_view text, const std::string& file) {
+    constexpr auto parts_max = 50;
+    toml::source_position at{1, 1};
+    auto parts = 0;
+    auto quote = '\0';
+    for (auto character : text) {
+        if (character == '\n') {
+            ++at.line;
+            parts = 0;
+            quote = '\0';
+        } else if (quote != '\0' || character == '"' || character == '\'') {
+            if (quote == '\0')
+                quote = character;
+            else if (quote == character)
+                quote = '\0';
+        } else if (character == '=' || character == ',') {
+            parts = 0;
+        } else if (character == '.' && ++parts > parts_max) {
+            Place{file, at}.fail(fmt::format("a key of more than {} parts", parts_max));
+        }
+    }
+}
+
+// What does not go together.
+void check_combinations(const Config& config) {
+    const auto& source = config.source;
+    if (source.plugin != Plugin::wal2json) return;
+    auto refuse = [&](std::string_view setting, std::string_view why) {
+        throw ConfigError(fmt::format("{}[source] {} needs plugin = \"pgoutput\": wal2json {}",
+                                      config.file.empty() ? "" : config.file + ": ", setting, why));
+    };
+    if (source.is_streaming) refuse("streaming", "sends no transactions before they commit");
+    if (source.is_without_origins) refuse("origin = \"none\"", "cannot leave origins out");
+}
+
 }  // namespace
 
 Config default_config(const Environment& environment) {
@@ -296,12 +409,14 @@ Config parse_config(std::string_view text, const std::string& file,
                     const Environment& environment) {
     Config config;
     config.file = file;
+    refuse_endless_keys(text, file);
     try {
         read_section(config, toml::parse(text, file), "");
     } catch (const toml::parse_error& error) {
         Place{file, error.source().begin}.fail(error.description());
     }
     apply_environment(config, environment);
+    check_combinations(config);
     return config;
 }
 

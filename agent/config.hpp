@@ -2,6 +2,8 @@
 
 #include "agent/channel_template.hpp"
 #include "agent/errors.hpp"
+#include "agent/spool.hpp"
+#include "decoders/json_type.hpp"
 #include "sinks/redis_sink.hpp"
 
 #include <functional>
@@ -29,14 +31,32 @@ struct Rule {
     unsigned line = 0;  // In the configuration file.
 };
 
+enum class Plugin { pgoutput, wal2json };
+
+constexpr std::string_view name_of(Plugin plugin) {
+    return plugin == Plugin::pgoutput ? "pgoutput" : "wal2json";
+}
+
+// What happens to a row that cannot be written, as text that is not UTF-8.
+enum class BadRows {
+    stop,       // The agent ends; nothing of it is confirmed.
+    set_aside,  // It goes to the dead letters, and clients fetch its model afresh.
+};
+
 struct Config {
     struct Source {
         std::string url;  // Empty: the usual PG* variables.
         std::string slot = "walcast";
         std::string publication = "walcast";
-        std::string plugin = "pgoutput";
+        Plugin plugin = Plugin::pgoutput;
+        unsigned format_version = 2;      // Of wal2json.
+        bool is_streaming = false;        // Take large transactions before they commit.
+        Spool::Settings spool;            // Where they wait for that.
+        bool is_without_origins = false;  // Leave out what was replicated from elsewhere.
+        BadRows bad_rows = BadRows::stop;
     };
     Source source;
+    JsonPolicy values;
     RedisSettings redis;
     std::vector<Rule> rules;
     std::string file;  // Where it was read from.

@@ -20,8 +20,10 @@ constexpr Meaning for_a_human[] = {
     {"28000", "",
      "check the user in [source] url, and pg_hba.conf for a line that admits it to this database"},
     {"3D000", "", "check the database in [source] url"},
-    {"42501", "output_plugin_libraries",
-     "add the plugin to output_plugin_libraries in postgresql.conf"},
+    {"42501", "output plugin",
+     "PostgreSQL's minor releases of August 2026 and later load only listed plugins. As a "
+     "superuser: ALTER SYSTEM SET output_plugin_libraries = pgoutput, test_decoding, wal2json; "
+     "SELECT pg_reload_conf(). Without quotes: one quoted string is one library"},
     {"42501", "replication", "as a superuser: ALTER ROLE <the user of [source] url> REPLICATION"},
     {"42501", "WAL sender", "as a superuser: ALTER ROLE <the user of [source] url> REPLICATION"},
     {"42501", "walsender", "as a superuser: ALTER ROLE <the user of [source] url> REPLICATION"},
@@ -46,6 +48,12 @@ constexpr Meaning for_a_human[] = {
     {"0A000", "column list",
      "two publications give a table different column lists: make them alike"},
     {"22021", "", "a row's bytes are not valid in its encoding: mend the row"},
+    {"58P01", "could not access file",
+     "the output plugin is not installed on the server: for wal2json, Debian's package is "
+     "postgresql-<version>-wal2json"},
+    {"54000", "",
+     "a transaction or row is larger than wal2json can print at once (1 GB): use plugin = "
+     "\"pgoutput\", or leave the large column out"},
     {"58P01", "",
      "install the output plugin, or, if WAL is missing, `walcast drop`, then `walcast init`"},
 };

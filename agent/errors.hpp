@@ -36,11 +36,6 @@ struct PositionMoved : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// A table that the catalog was not asked about; the next session has asked.
-struct UnknownTable : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
 // Throws what a failed command of Postgres means: SetupError or SlotActive where its SQLSTATE
 // tells, with what to do about it; otherwise PgError. `attempted` reads on from "could not".
 [[noreturn]] void throw_pg_error(std::string_view attempted, std::string_view sqlstate,

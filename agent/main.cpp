@@ -86,6 +86,11 @@ std::string random_token() {
 
 int run_agent(const Options& options) {
     auto config = load_for_work(options);
+    try {
+        if (config.source.is_streaming) Spool(config.source.spool).append(1, 1, ' ', "");
+    } catch (const SpoolError& error) {
+        throw ConfigError(fmt::format("[source] spool directory: {}", error.what()));
+    }
     Log log(options.is_verbose ? LogLevel::debug : LogLevel::info);
     log.info("walcast version={} config={} redis={}", WALCAST_VERSION, config.file,
              config.redis.address.shown());

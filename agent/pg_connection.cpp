@@ -271,7 +271,10 @@ asio::awaitable<void> PgConnection::start_copy(std::string command, std::string 
     if (PQsendQuery(connection_.get(), command.c_str()) == 0) fail(attempted);
     co_await flush();
     auto result = co_await next_result();
-    if (PQresultStatus(result.get()) != PGRES_COPY_BOTH) fail(attempted, result.get());
+    if (PQresultStatus(result.get()) == PGRES_COPY_BOTH) co_return;
+    // The connection is good for another command after this.
+    while (auto rest = co_await next_result()) rest.reset();
+    fail(attempted, result.get());
 }
 
 // --- streaming ---

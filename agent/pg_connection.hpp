@@ -48,7 +48,7 @@ public:
     // Runs a command by the simple protocol; `attempted` says what for, should it fail.
     asio::awaitable<PgRows> query(std::string sql, std::string attempted);
 
-    // Starts streaming: a command that answers with CopyBoth.
+    // Starts streaming: a command that answers with CopyBoth. Refused, another one may follow.
     asio::awaitable<void> start_copy(std::string command, std::string attempted);
 
     // The next frame that has been received, without waiting; a view until the next call. Nothing

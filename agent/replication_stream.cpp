@@ -1,5 +1,6 @@
 #include "agent/replication_stream.hpp"
 
+#include "agent/describe.hpp"
 #include "agent/errors.hpp"
 #include "agent/setup.hpp"
 
@@ -11,7 +12,8 @@ namespace walcast {
 
 ReplicationStream::ReplicationStream(asio::any_io_executor executor, Settings settings)
     : settings_(std::move(settings)),
-      connection_(std::move(executor), settings_.conninfo, PgConnection::Mode::replication) {}
+      connection_(std::move(executor), settings_.conninfo, PgConnection::Mode::replication),
+      catalog_(settings_.values) {}
 
 template <typename Number>
 static Number to_number(std::string_view text) {
@@ -33,23 +35,74 @@ asio::awaitable<void> ReplicationStream::start() {
                                      connection_.server_version() / 10000));
     co_await identify();
     if (settings_.is_temporary)
-        co_await create_slot(connection_, settings_.conninfo, settings_.slot, SlotKind::temporary,
-                             settings_.say);
+        co_await create_slot(connection_, settings_.conninfo, settings_.slot, settings_.plugin,
+                             SlotKind::temporary, settings_.say);
     co_await check_slot();
-    co_await check_publications();
-    co_await read_catalog();
+    if (settings_.plugin == Plugin::pgoutput) {
+        co_await check_publications();
+        co_await read_catalog();
+    } else {
+        co_await check_tables();
+    }
+    facts_.source.slot = settings_.slot;
+    auto attempted = fmt::format("start replication on slot \"{}\"", settings_.slot);
+    if (settings_.plugin == Plugin::pgoutput) {
+        co_await connection_.start_copy(pgoutput_command(), std::move(attempted));
+    } else {
+        co_await start_wal2json(std::move(attempted));
+    }
+}
 
+static std::string start_command(std::string_view slot, std::string_view options) {
+    return fmt::format("START_REPLICATION SLOT {} LOGICAL 0/0 ({})", quote_identifier(slot),
+                       options);
+}
+
+std::string ReplicationStream::pgoutput_command() {
     std::string publications;
     for (const auto& name : settings_.publications)
         publications += (publications.empty() ? "" : ",") + quote_identifier(name);
-    auto command = fmt::format(
-        "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names {}, messages "
-        "'true')",
-        quote_identifier(settings_.slot), quote_literal(publications));
-    facts_.source.slot = settings_.slot;
+    // A transaction in progress, its xids taken out, holds the bytes of a whole one: a position
+    // inside it is good for either version.
     facts_.source.fingerprint = fmt::format("pgoutput/1 messages publications={}", publications);
-    auto attempted = fmt::format("start replication on slot \"{}\"", settings_.slot);
-    co_await connection_.start_copy(std::move(command), std::move(attempted));
+    auto options = fmt::format("proto_version '{}', publication_names {}, messages 'true'",
+                               settings_.is_streaming ? 2 : 1, quote_literal(publications));
+    if (settings_.is_streaming) options += ", streaming 'on'";
+    if (settings_.is_without_origins) {
+        if (connection_.server_version() < 160000)
+            throw SetupError(fmt::format(
+                "[source] origin = \"none\" needs PostgreSQL 16; this server is version {}",
+                connection_.server_version() / 10000));
+        options += ", origin 'none'";
+        facts_.source.fingerprint += " origin=none";
+    }
+    return start_command(settings_.slot, options);
+}
+
+// There is no way to ask for wal2json's version: from 2.6 on it knows the option that tells NaN
+// from null.
+asio::awaitable<void> ReplicationStream::start_wal2json(std::string attempted) {
+    auto options = fmt::format(
+        "\"format-version\" '{}', \"include-lsn\" 'true', \"include-xids\" 'true', "
+        "\"include-timestamp\" 'true', \"include-types\" 'false', \"include-type-oids\" 'true'",
+        settings_.format_version);
+    if (settings_.format_version == 1) options += ", \"write-in-chunks\" 'true'";
+    constexpr std::string_view newest = "numeric-data-types-as-string";
+    facts_.source.fingerprint = fmt::format("wal2json/{}", settings_.format_version);
+    auto is_newest = true;
+    try {
+        co_await connection_.start_copy(
+            start_command(settings_.slot, fmt::format("{}, \"{}\" 'true'", options, newest)),
+            attempted);
+    } catch (const PgError& error) {
+        if (std::string_view(error.what()).find(newest) == std::string_view::npos) throw;
+        is_newest = false;
+    }
+    if (is_newest) {
+        for (auto& table : facts_.published) table.has_floats = false;
+        co_return;
+    }
+    co_await connection_.start_copy(start_command(settings_.slot, options), std::move(attempted));
 }
 
 // The lines of a timeline's history: number, where it was left, why.
@@ -79,9 +132,15 @@ asio::awaitable<void> ReplicationStream::identify() {
     }
     auto settings = co_await connection_.query(
         "SELECT current_setting('wal_level'), (SELECT setting FROM pg_settings WHERE name = "
-        "'wal_sender_timeout')",
+        "'wal_sender_timeout'), current_setting('server_encoding')",
         "read settings");
     expect_logical(settings.at(0).at(0));
+    const auto& encoding = settings[0].at(2);
+    expect_encoding(settings_.plugin, encoding);
+    // Bytes of no known encoding cannot be converted, and the server would end the stream at the
+    // first that are not UTF-8; as they are, they are ours to judge.
+    if (encoding == "SQL_ASCII")
+        co_await connection_.query("SET client_encoding = 'SQL_ASCII'", "set client_encoding");
     facts_.wal_sender_timeout =
         std::chrono::milliseconds{to_number<std::int64_t>(settings[0].at(1))};
 }
@@ -104,11 +163,11 @@ asio::awaitable<void> ReplicationStream::check_slot() {
     if (row[0] != "logical")
         throw SetupError(fmt::format(
             "postgres: slot \"{}\" is a physical one: name another in [source] slot", slot));
-    if (row[1] != "pgoutput")
+    if (row[1] != name_of(settings_.plugin))
         throw SetupError(fmt::format(
-            "postgres: slot \"{}\" has plugin {}, not pgoutput: name another in [source] slot, "
-            "or `walcast drop` and `walcast init`",
-            slot, row[1]));
+            "postgres: slot \"{}\" has plugin {}, not {}: set [source] plugin, name another in "
+            "[source] slot, or `walcast drop` and `walcast init`",
+            slot, row[1], name_of(settings_.plugin)));
     if (row[2] != connection_.database())
         throw SetupError(fmt::format(
             "postgres: slot \"{}\" belongs to database {}, not {}: name another in [source] slot",
@@ -148,8 +207,7 @@ asio::awaitable<void> ReplicationStream::check_publications() {
             quote_literal(name));
         auto tables =
             co_await connection_.query(std::move(list_tables), "list the publication's tables");
-        for (auto& row : tables)
-            facts_.published.emplace_back(std::move(row[0]), std::move(row[1]));
+        for (auto& row : tables) facts_.published.push_back({std::move(row[0]), std::move(row[1])});
     }
 }
 
@@ -163,11 +221,44 @@ asio::awaitable<void> ReplicationStream::read_catalog() {
         "WHERE c.relkind IN ('r', 'p') AND c.relnamespace NOT IN "
         "('pg_catalog'::regnamespace, 'information_schema'::regnamespace) ORDER BY c.oid, k.place",
         "read primary keys");
+    std::uint32_t oid = 0;
+    std::vector<std::string> key;
     for (auto& row : rows) {
-        auto oid = to_number<std::uint32_t>(row[0]);
-        facts_.catalog.add_table(oid);
-        if (!row[1].empty()) facts_.catalog.add_key_column(oid, std::move(row[1]));
+        auto next = to_number<std::uint32_t>(row[0]);
+        if (next != oid && oid != 0) catalog_.set_primary_key(oid, std::exchange(key, {}));
+        oid = next;
+        if (!row[1].empty()) key.push_back(std::move(row[1]));
     }
+    if (oid != 0) catalog_.set_primary_key(oid, std::move(key));
+
+    std::vector<std::uint32_t> types;
+    for (const auto& name : settings_.publications) {
+        auto sql = fmt::format(
+            "SELECT DISTINCT a.atttypid FROM pg_publication_tables p JOIN pg_namespace n ON "
+            "n.nspname = p.schemaname JOIN pg_class c ON c.relname = p.tablename AND "
+            "c.relnamespace = n.oid JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND "
+            "NOT a.attisdropped WHERE p.pubname = {} AND a.atttypid >= {}",
+            quote_literal(name), first_catalog_oid);
+        auto found = co_await connection_.query(std::move(sql), "list the types in use");
+        for (const auto& row : found) types.push_back(to_number<std::uint32_t>(row[0]));
+    }
+    catalog_.add_types(co_await describe_types(connection_, std::move(types)));
+}
+
+// wal2json has no publications: it sends every table.
+asio::awaitable<void> ReplicationStream::check_tables() {
+    auto rows = co_await connection_.query(
+        "SELECT n.nspname, c.relname, c.relreplident = 'f' OR EXISTS (SELECT 1 FROM pg_index i "
+        "WHERE i.indrelid = c.oid AND ((c.relreplident = 'd' AND i.indisprimary) OR "
+        "(c.relreplident = 'i' AND i.indisreplident))), EXISTS (SELECT 1 FROM pg_attribute a WHERE "
+        "a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid IN (700, 701, "
+        "1700)) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN "
+        "('r', 'p') AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catalog', "
+        "'information_schema')",
+        "list the tables");
+    for (auto& row : rows)
+        facts_.published.push_back(
+            {std::move(row[0]), std::move(row[1]), row[2] == "t", row[3] == "t"});
 }
 
 std::optional<StreamMessage> ReplicationStream::next() {

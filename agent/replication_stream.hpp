@@ -1,6 +1,7 @@
 #pragma once
 
 #include "agent/catalog.hpp"
+#include "agent/config.hpp"
 #include "agent/pg_connection.hpp"
 #include "decoders/stream_message.hpp"
 #include "sinks/sink.hpp"
@@ -13,13 +14,18 @@
 
 namespace walcast {
 
-// A replication slot being read with pgoutput, protocol version 1.
+// A replication slot being read.
 class ReplicationStream {
 public:
     struct Settings {
         std::string conninfo;
         std::string slot;
         std::vector<std::string> publications;
+        Plugin plugin = Plugin::pgoutput;
+        unsigned format_version = 2;  // Of wal2json.
+        bool is_streaming = false;    // pgoutput: transactions in progress too.
+        bool is_without_origins = false;
+        JsonPolicy values = {};
         bool is_temporary = false;  // Made for this connection, and gone with it.
         std::function<void(const std::string& line)> say = {};  // Whom a temporary slot waits for.
     };
@@ -31,8 +37,15 @@ public:
         Lsn wal_end;                                      // How far the server's log reached.
         std::map<std::uint32_t, Lsn> timeline_ends;       // Where each earlier timeline was left.
         std::chrono::milliseconds wal_sender_timeout{0};  // 0: none.
-        Catalog catalog;
-        std::vector<std::pair<std::string, std::string>> published;  // Schema and name.
+        struct Published {
+            std::string schema;
+            std::string name;
+            // What only wal2json hides: changes of rows that nothing identifies, NaN and
+            // infinities.
+            bool has_identity = true;
+            bool has_floats = false;
+        };
+        std::vector<Published> published;
     };
 
     ReplicationStream(asio::any_io_executor executor, Settings settings);
@@ -42,6 +55,9 @@ public:
     asio::awaitable<void> start();
 
     const Facts& facts() const { return facts_; }
+
+    // What is known of tables and types; grows as the stream shows new ones.
+    Catalog& catalog() { return catalog_; }
 
     // The next message received, without waiting; its views live until the next call.
     std::optional<StreamMessage> next();
@@ -64,10 +80,14 @@ private:
     asio::awaitable<void> check_slot();
     asio::awaitable<void> check_publications();
     asio::awaitable<void> read_catalog();
+    asio::awaitable<void> check_tables();
+    std::string pgoutput_command();
+    asio::awaitable<void> start_wal2json(std::string attempted);
 
     Settings settings_;
     PgConnection connection_;
     Facts facts_;
+    Catalog catalog_;
 };
 
 }  // namespace walcast

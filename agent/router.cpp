@@ -8,9 +8,8 @@ namespace walcast {
 
 // --- making rules ready ---
 
-Router::Router(const std::vector<Rule>& rules, const Catalog& catalog,
-               const std::unordered_set<std::uint32_t>& not_in_catalog, WithoutId without_id)
-    : rules_(rules), catalog_(catalog), not_in_catalog_(not_in_catalog), without_id_(without_id) {}
+Router::Router(const std::vector<Rule>& rules, const Catalog& catalog, WithoutId without_id)
+    : rules_(rules), catalog_(catalog), without_id_(without_id) {}
 
 std::span<const TableRule> Router::rules_of(const Relation& relation) {
     if (&relation == last_relation_ && last_table_->generation == relation.generation)
@@ -26,6 +25,11 @@ std::span<const TableRule> Router::rules_of(const Relation& relation) {
     last_relation_ = &relation;
     last_table_ = &table;
     return table.rules;
+}
+
+void Router::forget(const Relation& relation) {
+    tables_.erase(&relation);
+    last_relation_ = nullptr;
 }
 
 static std::size_t find_column(const Relation& relation, const Rule& rule,
@@ -47,7 +51,7 @@ TableRule Router::make_ready(const Rule& rule, const Relation& relation) const {
     TableRule ready;
     ready.rule = &rule;
     ready.model = rule.model.empty() ? relation.name : rule.model;
-    ready.row = RowJson(relation);
+    ready.row = RowJson(relation, catalog_.types());
     append_json_string(ready.model_json, ready.model);
     for (const auto& channel : rule.channels) {
         auto& parts = ready.channels.emplace_back();
@@ -60,9 +64,6 @@ TableRule Router::make_ready(const Rule& rule, const Relation& relation) const {
     }
     for (const auto& name : rule.id) ready.id.push_back(find_column(relation, rule, name));
     if (!rule.id.empty()) return ready;
-    // Under full identity every column is flagged, and only the catalog tells the primary key.
-    if (!catalog_.knows(relation.oid) && !not_in_catalog_.contains(relation.oid))
-        throw UnknownTable(fmt::to_string(relation.oid));
     ready.id = id_columns(relation, catalog_);
     if (ready.id.empty() && without_id_ == WithoutId::refused)
         throw SetupError(fmt::format(

@@ -9,7 +9,6 @@
 #include <span>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 namespace walcast {
@@ -75,13 +74,15 @@ class Router {
 public:
     enum class WithoutId { refused, allowed };
 
-    // All must outlive the router. A table whose id is not known from `catalog` throws
-    // UnknownTable, unless it is among `not_in_catalog`.
-    Router(const std::vector<Rule>& rules, const Catalog& catalog,
-           const std::unordered_set<std::uint32_t>& not_in_catalog, WithoutId without_id);
+    // Both must outlive the router.
+    Router(const std::vector<Rule>& rules, const Catalog& catalog, WithoutId without_id);
 
-    // Valid until the relation changes. Throws SetupError when a rule does not fit its table.
+    // Valid until the relation changes. Throws SetupError when a rule does not fit its table, and
+    // ValueError when its names cannot be written.
     std::span<const TableRule> rules_of(const Relation& relation);
+
+    // The catalog has news of the relation.
+    void forget(const Relation& relation);
 
 private:
     struct Table {
@@ -92,7 +93,6 @@ private:
 
     const std::vector<Rule>& rules_;
     const Catalog& catalog_;
-    const std::unordered_set<std::uint32_t>& not_in_catalog_;
     WithoutId without_id_;
     std::unordered_map<const Relation*, Table> tables_;
     const Relation* last_relation_ = nullptr;

@@ -1,5 +1,9 @@
 #include "agent/session.hpp"
 
+#include "agent/describe.hpp"
+#include "decoders/pgoutput.hpp"
+#include "decoders/wal2json.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,23 +23,33 @@ static constexpr milliseconds hold_up_max{5000};
 
 // --- the whole ---
 
-Session::Session(asio::any_io_executor executor, ReplicationStream::Settings stream,
-                 const std::vector<Rule>& rules, Router::WithoutId without_id, Sink& sink,
-                 Memory& memory, Log& log, Limits limits)
+static std::unique_ptr<Decoder> make_decoder(const ReplicationStream::Settings& stream) {
+    if (stream.plugin == Plugin::pgoutput) return std::make_unique<PgoutputDecoder>();
+    using Format = Wal2jsonDecoder::Format;
+    return std::make_unique<Wal2jsonDecoder>(stream.format_version == 1 ? Format::v1 : Format::v2);
+}
+
+Session::Session(asio::any_io_executor executor, Settings settings, const std::vector<Rule>& rules,
+                 Sink& sink, Memory& memory, Log& log)
     : executor_(executor),
-      conninfo_(stream.conninfo),
-      stream_(executor, std::move(stream)),
+      conninfo_(settings.stream.conninfo),
+      stream_(executor, settings.stream),
       sink_(sink),
       rules_(rules),
       memory_(memory),
       log_(log),
-      limits_(limits),
-      router_(rules, stream_.facts().catalog, memory.not_in_catalog, without_id),
-      builder_(router_, limits.batches),
+      limits_(settings.limits),
+      plugin_(settings.stream.plugin),
+      bad_rows_(settings.bad_rows),
+      router_(rules, stream_.catalog(), settings.without_id),
+      builder_(router_, settings.limits.batches),
       queue_(executor),
+      decoder_(make_decoder(settings.stream)),
+      spool_(std::move(settings.spool)),
       started_(executor),
       accepted_(executor),
       report_due_(executor) {
+    if (settings.stream.is_streaming) streaming_.emplace();
     stream_.connection().on_notice = [this](std::string_view line) {
         log_.warn("postgres notice={}", quoted(line));
     };
@@ -72,7 +86,14 @@ asio::awaitable<void> Session::read() {
     while (!numbering_ && !stopping_since_) co_await started_.wait();
     for (auto is_drained = false; !stopping_since_;) {
         if (auto message = stream_.next()) {
-            handle(*message);
+            const auto* data = std::get_if<WalData>(&*message);
+            if (data == nullptr)
+                handle(std::get<Keepalive>(*message));
+            else if (!streaming_)
+                decode(data->payload, data->start);
+            else if (auto commit = sort(*data))
+                co_await replay(*commit);
+            if (described_) co_await learn(data->payload, data->start);
             if (builder_.is_full()) co_await push();
             is_drained = false;
         } else if (!is_drained) {
@@ -107,13 +128,6 @@ asio::awaitable<void> Session::wait_for_more() {
         co_await std::move(waiting);
 }
 
-void Session::handle(const StreamMessage& message) {
-    if (const auto* data = std::get_if<WalData>(&message))
-        handle(*data);
-    else
-        handle(std::get<Keepalive>(message));
-}
-
 void Session::handle(const Keepalive& keepalive) {
     if (!numbering_->is_in_transaction()) {
         numbering_->reached(keepalive.wal_end);
@@ -126,13 +140,81 @@ void Session::handle(const Keepalive& keepalive) {
     asked_ = keepalive.wal_end;
 }
 
-void Session::handle(const WalData& data) {
+void Session::decode(std::string_view message, Lsn start) {
     try {
-        for (const auto& event : decoder_.decode(data.payload)) handle(event, data.payload);
+        for (const auto& event : decoder_->decode(message, start)) handle(event, message);
     } catch (const DecodeError& error) {
         throw DecodeError(fmt::format("{}, after transaction {} at {} began", error.what(),
                                       transaction_.xid, transaction_.commit_lsn));
     }
+}
+
+// Asks the catalog about a table that is new, or may have changed, before its next row is read.
+asio::awaitable<void> Session::learn(std::string_view message, Lsn start) {
+    while (described_) {
+        auto described = *std::exchange(described_, std::nullopt);
+        const auto& relation = *described.relation;
+        auto& catalog = stream_.catalog();
+        auto is_as_we_began =
+            !described.is_incomplete && !described.is_known && catalog.knows(relation);
+        if (is_as_we_began) co_return;
+        PgConnection asking(executor_, conninfo_, PgConnection::Mode::sql);
+        auto opening = asking.open();
+        if (!co_await within(limits_.connect, std::move(opening)))
+            throw PgError("postgres: no answer");
+        auto asking_table = describe_table(asking, relation);
+        auto table = co_await within(limits_.connect, std::move(asking_table));
+        if (!table) throw PgError("postgres: no answer from the catalog");
+        std::vector<std::uint32_t> types;
+        for (const auto& column : relation.columns) types.push_back(column.type_oid);
+        for (const auto& column : table->columns) types.push_back(column.type_oid);
+        auto asking_types = describe_types(asking, std::move(types));
+        auto found = co_await within(limits_.connect, std::move(asking_types));
+        if (!found) throw PgError("postgres: no answer from the catalog");
+        catalog.add_types(*found);
+        // A table that is gone by now keeps the key that it had.
+        auto oid = table->oid != 0 ? table->oid : relation.oid;
+        if (table->oid != 0 || !catalog.knows_table(oid))
+            catalog.set_primary_key(oid, table->primary_key);
+        router_.forget(relation);
+        if (described.is_incomplete) decoder_->learn(*table);
+        if (described.is_incomplete || repeated_id_) decode(message, start);
+    }
+}
+
+// --- transactions in progress ---
+
+// Decodes what is whole and keeps what is in progress; returns the commit of what was.
+std::optional<PgoutputStreaming::Commit> Session::sort(const WalData& data) {
+    auto sorted = streaming_->sort(data.payload);
+    if (std::holds_alternative<PgoutputStreaming::Whole>(sorted))
+        decode(data.payload, data.start);
+    else if (const auto* part = std::get_if<PgoutputStreaming::Part>(&sorted))
+        spool_.append(part->xid, part->subxid, part->kind, part->body);
+    else if (const auto* abort = std::get_if<PgoutputStreaming::Abort>(&sorted))
+        spool_.abort(abort->xid, abort->subxid);
+    else if (const auto* commit = std::get_if<PgoutputStreaming::Commit>(&sorted))
+        return *commit;
+    return std::nullopt;
+}
+
+// Takes a transaction from the spool as if it had been sent whole now.
+asio::awaitable<void> Session::replay(PgoutputStreaming::Commit commit) {
+    auto beginning = commit.begin_message();
+    decode(beginning, {});
+    is_replaying_ = true;
+    auto xid = commit.transaction.xid;
+    auto reader = spool_.read(xid);
+    for (std::string_view message; !stopping_since_ && reader.next(message);) {
+        decode(message, {});
+        if (described_) co_await learn(message, {});
+        if (builder_.is_full()) co_await push();
+    }
+    is_replaying_ = false;
+    if (stopping_since_) co_return;  // The rest comes again.
+    auto ending = commit.commit_message();
+    decode(ending, {});
+    spool_.drop(xid);
 }
 
 void Session::handle(const Event& event, std::string_view bytes) {
@@ -149,14 +231,47 @@ void Session::handle(const Event& event, std::string_view bytes) {
         has_whole_transaction_ = !builder_.is_empty();
     } else if (const auto* truncate = std::get_if<Truncate>(&event)) {
         add(*truncate, bytes);
+    } else if (const auto* described = std::get_if<Described>(&event)) {
+        described_ = *described;
+    } else if (const auto* message = std::get_if<LogicalMessage>(&event)) {
+        add(*message, bytes);
     } else {
-        add(std::get<LogicalMessage>(event), bytes);
+        throw SetupError(fmt::format(
+            "postgres: slot \"{}\" sends prepared transactions by themselves (two_phase), and "
+            "would not send their rows again once confirmed: `walcast drop` and `walcast init` "
+            "make one without",
+            stream_.facts().source.slot));
     }
 }
 
 void Session::add(const Change& change, std::string_view bytes) {
-    auto first_id = numbering_->take(bytes, change.action == Action::update ? 2 : 1);
-    if (first_id) builder_.add(change, *first_id);
+    auto is_repeated = repeated_id_.has_value();
+    auto first_id = is_repeated ? std::exchange(repeated_id_, std::nullopt)
+                                : numbering_->take(bytes, change.action == Action::update ? 2 : 1);
+    if (!first_id) return;
+    try {
+        builder_.add(change, *first_id);
+    } catch (const ValueError& error) {
+        // Perhaps a type has other fields by now, which nothing in the stream tells: asked about
+        // once a transaction.
+        auto is_worth_asking = !is_repeated && asked_in_ != transaction_.commit_lsn;
+        if (!is_worth_asking) return set_aside(change, *first_id, error.what(), bytes);
+        asked_in_ = transaction_.commit_lsn;
+        repeated_id_ = first_id;
+        described_ = Described{.relation = change.relation, .is_known = true};
+    }
+}
+
+void Session::set_aside(const Change& change, SyncId first_id, std::string_view why,
+                        std::string_view bytes) {
+    if (bad_rows_ == BadRows::set_aside) return builder_.set_aside(change, first_id, why, bytes);
+    throw SetupError(fmt::format(
+        "postgres: a row of {}.{} cannot be written: {}; transaction {} at {}. What it was then "
+        "cannot be mended now: [source] bad_rows = \"set_aside\" puts it among the dead letters "
+        "and "
+        "goes on, with a reset of its model",
+        change.relation->schema, change.relation->name, why, transaction_.xid,
+        transaction_.commit_lsn));
 }
 
 void Session::add(const Truncate& truncate, std::string_view bytes) {
@@ -166,6 +281,12 @@ void Session::add(const Truncate& truncate, std::string_view bytes) {
 
 void Session::add(const LogicalMessage& message, std::string_view bytes) {
     auto is_event = message.prefix == "walcast:event";
+    if (is_event && is_replaying_)
+        throw SetupError(fmt::format(
+            "postgres: transaction {} at {} was sent in progress and holds a walcast:event, of "
+            "which nobody can tell then whether its savepoint was rolled back: events need "
+            "[source] streaming = false",
+            transaction_.xid, transaction_.commit_lsn));
     std::optional<SyncId> id;
     if (!message.is_transactional) {
         id = numbering_->take_alone(message.lsn, is_event ? 1 : 0);
@@ -283,7 +404,7 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
     auto adopting = sink_.adopt(facts.source);
     auto is_adopted = co_await within(limits_.accept, std::move(adopting));
     if (!is_adopted) throw SinkError("sink: no answer in time");
-    warn_of_idle_rules();
+    warn_of_tables();
     log_.info("streaming slot={} from={} epoch={} sync_id={}", facts.source.slot, position.lsn,
               position.epoch, position.sync_id);
     memory_.is_working = true;
@@ -295,17 +416,28 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
     started_.raise();
 }
 
-void Session::warn_of_idle_rules() {
-    const auto& published = stream_.facts().published;
+void Session::warn_of_tables() {
     for (const auto& rule : rules_) {
-        auto matches = [&](const auto& table) {
-            return matches_table(rule, table.first, table.second);
-        };
-        if (std::any_of(published.begin(), published.end(), matches)) continue;
-        log_.warn(
-            "rule table={} line={} matches no table of the publication: `walcast init` adds what "
-            "it names",
-            rule.table, rule.line);
+        auto is_matched = false;
+        for (const auto& table : stream_.facts().published) {
+            if (!matches_table(rule, table.schema, table.name)) continue;
+            is_matched = true;
+            if (!table.has_identity)
+                log_.warn(
+                    "table={}.{} has no primary key or replica identity: wal2json does not send "
+                    "its updates and deletes. ALTER TABLE ... REPLICA IDENTITY FULL",
+                    table.schema, table.name);
+            if (table.has_floats)
+                log_.warn(
+                    "table={}.{} has floats or numerics: this wal2json sends NaN and infinities as "
+                    "null; 2.6 does not",
+                    table.schema, table.name);
+        }
+        if (is_matched) continue;
+        log_.warn("rule table={} line={} matches no table{}", rule.table, rule.line,
+                  plugin_ == Plugin::pgoutput
+                      ? " of the publication: `walcast init` adds what it names"
+                      : "");
     }
 }
 

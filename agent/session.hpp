@@ -9,13 +9,15 @@
 #include "agent/replication_stream.hpp"
 #include "agent/resume.hpp"
 #include "agent/router.hpp"
-#include "decoders/pgoutput.hpp"
+#include "agent/spool.hpp"
+#include "decoders/decoder.hpp"
+#include "decoders/pgoutput_streaming.hpp"
 #include "sinks/sink.hpp"
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
-#include <unordered_set>
 
 namespace walcast {
 
@@ -25,8 +27,8 @@ class Session {
 public:
     // What outlives a session.
     struct Memory {
+        bool has_spool_failed = false;   // Transactions come whole from now on.
         std::optional<std::string> gap;  // Found while streaming: the next session begins an epoch.
-        std::unordered_set<std::uint32_t> not_in_catalog;
         bool is_standby = false;
         bool is_working = false;  // This session, or the last one, got as far as streaming.
     };
@@ -38,10 +40,18 @@ public:
         BatchBuilder::Limits batches;
     };
 
-    // All but `stream` must outlive the session.
-    Session(asio::any_io_executor executor, ReplicationStream::Settings stream,
-            const std::vector<Rule>& rules, Router::WithoutId without_id, Sink& sink,
-            Memory& memory, Log& log, Limits limits);
+    // What makes a session, beside where it runs.
+    struct Settings {
+        ReplicationStream::Settings stream;
+        Spool::Settings spool = {};
+        BadRows bad_rows = BadRows::stop;
+        Router::WithoutId without_id = Router::WithoutId::refused;
+        Limits limits;
+    };
+
+    // All but `settings` must outlive the session.
+    Session(asio::any_io_executor executor, Settings settings, const std::vector<Rule>& rules,
+            Sink& sink, Memory& memory, Log& log);
 
     // Ends with the first error, or, after `stop`, when all that was read is in and confirmed.
     asio::awaitable<void> run();
@@ -54,10 +64,14 @@ private:
     // Postgres' side.
     asio::awaitable<void> read();
     asio::awaitable<void> wait_for_more();
-    void handle(const StreamMessage& message);
     void handle(const Keepalive& keepalive);
-    void handle(const WalData& data);
+    void decode(std::string_view message, Lsn start);
     void handle(const Event& event, std::string_view bytes);
+    std::optional<PgoutputStreaming::Commit> sort(const WalData& data);
+    asio::awaitable<void> replay(PgoutputStreaming::Commit commit);
+    asio::awaitable<void> learn(std::string_view message, Lsn start);
+    void set_aside(const Change& change, SyncId first_id, std::string_view why,
+                   std::string_view bytes);
     void add(const Change& change, std::string_view bytes);
     void add(const Truncate& truncate, std::string_view bytes);
     void add(const LogicalMessage& message, std::string_view bytes);
@@ -73,7 +87,7 @@ private:
     asio::awaitable<void> send();
     asio::awaitable<void> receive_answers();
     void confirm(const Position& position);
-    void warn_of_idle_rules();
+    void warn_of_tables();
 
     StandbyStatus status() const;
     asio::awaitable<void> report();
@@ -87,10 +101,18 @@ private:
     Memory& memory_;
     Log& log_;
     Limits limits_;
+    Plugin plugin_;
+    BadRows bad_rows_;
     Router router_;
     BatchBuilder builder_;
     BatchQueue queue_;
-    PgoutputDecoder decoder_;
+    std::unique_ptr<Decoder> decoder_;
+    std::optional<PgoutputStreaming> streaming_;  // When transactions in progress come too.
+    Spool spool_;
+    bool is_replaying_ = false;           // A transaction from the spool.
+    std::optional<SyncId> repeated_id_;   // Of the change to be read again.
+    Lsn asked_in_;                        // The transaction in which one was.
+    std::optional<Described> described_;  // What the catalog is to be asked about now.
     std::optional<Numbering> numbering_;
     TransactionInfo transaction_;  // The one that began last.
     Position queued_;              // What the last batch pushed leads to.

@@ -73,10 +73,10 @@ static asio::awaitable<void> say_who_is_waited_for(std::string conninfo, Say say
 }
 
 asio::awaitable<std::string> create_slot(PgConnection& connection, std::string conninfo,
-                                         std::string slot, SlotKind kind, Say say) {
-    auto command =
-        fmt::format("CREATE_REPLICATION_SLOT {} {}LOGICAL pgoutput NOEXPORT_SNAPSHOT",
-                    quote_identifier(slot), kind == SlotKind::temporary ? "TEMPORARY " : "");
+                                         std::string slot, Plugin plugin, SlotKind kind, Say say) {
+    auto command = fmt::format("CREATE_REPLICATION_SLOT {} {}LOGICAL {} NOEXPORT_SNAPSHOT",
+                               quote_identifier(slot),
+                               kind == SlotKind::temporary ? "TEMPORARY " : "", name_of(plugin));
     auto attempted = fmt::format("create slot \"{}\"", slot);
     std::string consistent_point;
     auto create = [](PgConnection& on, std::string sql, std::string what,
@@ -98,6 +98,14 @@ void expect_logical(std::string_view wal_level) {
         fmt::format("postgres: wal_level is {}, and must be logical: ALTER SYSTEM SET wal_level = "
                     "'logical', then restart Postgres",
                     wal_level));
+}
+
+void expect_encoding(Plugin plugin, std::string_view encoding) {
+    if (plugin == Plugin::pgoutput || encoding == "UTF8" || encoding == "SQL_ASCII") return;
+    throw SetupError(
+        fmt::format("postgres: the database's encoding is {}, which wal2json does not convert: use "
+                    "[source] plugin = \"pgoutput\"",
+                    encoding));
 }
 
 namespace {
@@ -163,19 +171,38 @@ asio::awaitable<void> run_sql(PgConnection& connection, std::string sql, std::st
     if (doing == Doing::really) co_await connection.query(std::move(sql), std::move(attempted));
 }
 
+// wal2json has no publications; what it does not send is said.
+asio::awaitable<void> check_tables(PgConnection& connection, const Config& config, Say say) {
+    auto all = co_await publishable_tables(connection);
+    auto tables = choose_tables(config, all);
+    for (const auto& table : tables)
+        if (!table.has_identity)
+            say(
+                fmt::format("note: {} has no primary key or replica identity: wal2json does not "
+                            "send its updates and deletes. ALTER TABLE {} REPLICA IDENTITY FULL",
+                            table.quoted_name(), table.quoted_name()));
+    note_unseen_moves(config, tables, say);
+}
+
 asio::awaitable<void> init_publication(PgConnection& connection, const Config& config, Doing doing,
                                        Say say) {
     auto all = co_await publishable_tables(connection);
     auto tables = choose_tables(config, all);
-    refuse_what_breaks_writes(tables);
-    note_unseen_moves(config, tables, say);
     const auto& name = config.source.publication;
-    auto look_up = fmt::format("SELECT puballtables FROM pg_publication WHERE pubname = {}",
-                               quote_literal(name));
-    auto found = co_await connection.query(std::move(look_up), "look the publication up");
-    auto list_tables =
-        fmt::format("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = {}",
+    auto look_up =
+        fmt::format("SELECT pubupdate OR pubdelete FROM pg_publication WHERE pubname = {}",
                     quote_literal(name));
+    auto found = co_await connection.query(std::move(look_up), "look the publication up");
+    // What is published of inserts alone makes no write fail.
+    if (found.empty() || found[0][0] == "t") refuse_what_breaks_writes(tables);
+    note_unseen_moves(config, tables, say);
+    // By name, and, where partitions are published for their root, the root too.
+    auto list_tables = fmt::format(
+        "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = {0} UNION SELECT "
+        "n.nspname, c.relname FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid "
+        "JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE "
+        "p.pubname = {0}",
+        quote_literal(name));
     auto published =
         co_await connection.query(std::move(list_tables), "list the publication's tables");
     std::string missing;
@@ -187,8 +214,9 @@ asio::awaitable<void> init_publication(PgConnection& connection, const Config& c
     }
     if (found.empty()) {
         auto sql = fmt::format(
-            "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)",
-            quote_identifier(name), missing);
+            "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true{})",
+            quote_identifier(name), missing,
+            connection.server_version() >= 180000 ? ", publish_generated_columns = stored" : "");
         co_await run_sql(connection, std::move(sql), "create the publication", doing, say);
         co_return;
     }
@@ -231,25 +259,30 @@ asio::awaitable<void> init(const Config& config, Doing doing, Say say) {
     auto system = co_await connection.query("IDENTIFY_SYSTEM", "IDENTIFY_SYSTEM");
     auto level = co_await connection.query("SHOW wal_level", "read wal_level");
     expect_logical(level.at(0).at(0));
-    co_await init_publication(connection, config, doing, say);
+    auto plugin = config.source.plugin;
+    auto encoding = co_await connection.query("SHOW server_encoding", "read server_encoding");
+    expect_encoding(plugin, encoding.at(0).at(0));
+    if (plugin == Plugin::pgoutput)
+        co_await init_publication(connection, config, doing, say);
+    else
+        co_await check_tables(connection, config, say);
 
     auto look_up = fmt::format("SELECT plugin FROM pg_replication_slots WHERE slot_name = {}",
                                quote_literal(config.source.slot));
     auto slots = co_await connection.query(std::move(look_up), "look the slot up");
     if (!slots.empty()) {
-        if (slots[0][0] != "pgoutput")
-            throw SetupError(
-                fmt::format("postgres: slot \"{}\" has plugin \"{}\", not pgoutput: name another "
-                            "in [source] slot",
-                            config.source.slot, slots[0][0]));
+        if (slots[0][0] != name_of(plugin))
+            throw SetupError(fmt::format(
+                "postgres: slot \"{}\" has plugin \"{}\", not {}: name another in [source] slot",
+                config.source.slot, slots[0][0], name_of(plugin)));
         say(fmt::format("slot \"{}\" exists", config.source.slot));
         co_return;
     }
-    say(fmt::format("SELECT pg_create_logical_replication_slot({}, 'pgoutput');",
-                    quote_literal(config.source.slot)));
+    say(fmt::format("SELECT pg_create_logical_replication_slot({}, '{}');",
+                    quote_literal(config.source.slot), name_of(plugin)));
     if (doing == Doing::dry_run) co_return;
     auto consistent_point = co_await create_slot(connection, config.source.url, config.source.slot,
-                                                 SlotKind::lasting, say);
+                                                 plugin, SlotKind::lasting, say);
 
     Position position{.epoch = random_epoch(),
                       .sync_id = 0,
@@ -285,6 +318,11 @@ asio::awaitable<void> drop(const Config& config, Doing doing, Say say) {
         auto sql =
             fmt::format("SELECT pg_drop_replication_slot({})", quote_literal(config.source.slot));
         co_await run_sql(connection, std::move(sql), "drop the slot", doing, say);
+    }
+    if (config.source.plugin == Plugin::wal2json) {
+        say("Redis keeps position and histories; after the next `walcast init` clients get a "
+            "reset");
+        co_return;
     }
     // Not before the slot: a stream without its publication breaks.
     auto find = fmt::format("SELECT 1 FROM pg_publication WHERE pubname = {}",

@@ -14,6 +14,9 @@ namespace walcast {
 // Throws SetupError, with what mends it, unless `wal_level` is logical.
 void expect_logical(std::string_view wal_level);
 
+// Throws SetupError unless `plugin` sends what a database of this encoding holds as UTF-8.
+void expect_encoding(Plugin plugin, std::string_view encoding);
+
 // Prints a line for the operator.
 using Say = std::function<void(const std::string& line)>;
 
@@ -49,6 +52,6 @@ enum class SlotKind { lasting, temporary };
 // Creates a slot on a replication connection, and says whom it waits for when it takes long.
 // Returns its consistent point.
 asio::awaitable<std::string> create_slot(PgConnection& connection, std::string conninfo,
-                                         std::string slot, SlotKind kind, Say say);
+                                         std::string slot, Plugin plugin, SlotKind kind, Say say);
 
 }  // namespace walcast

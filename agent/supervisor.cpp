@@ -3,7 +3,6 @@
 #include "agent/backoff.hpp"
 #include "agent/errors.hpp"
 
-#include <charconv>
 #include <random>
 
 namespace walcast {
@@ -16,7 +15,12 @@ static constexpr milliseconds standby_interval{500};
 ReplicationStream::Settings stream_settings(const Config& config) {
     return {.conninfo = config.source.url,
             .slot = config.source.slot,
-            .publications = {config.source.publication}};
+            .publications = {config.source.publication},
+            .plugin = config.source.plugin,
+            .format_version = config.source.format_version,
+            .is_streaming = config.source.is_streaming,
+            .is_without_origins = config.source.is_without_origins,
+            .values = config.values};
 }
 
 Supervisor::Supervisor(asio::any_io_executor executor, const Config& config, Sink& sink, Log& log)
@@ -35,16 +39,14 @@ asio::awaitable<void> Supervisor::watch_for_stop(Session& session) {
 }
 
 asio::awaitable<void> Supervisor::run_session() {
-    Session session(executor_, stream_settings(config_), config_.rules, Router::WithoutId::refused,
-                    sink_, memory_, log_, {});
+    Session::Settings settings{.stream = stream_settings(config_),
+                               .spool = config_.source.spool,
+                               .bad_rows = config_.source.bad_rows,
+                               .without_id = Router::WithoutId::refused,
+                               .limits = {}};
+    if (memory_.has_spool_failed) settings.stream.is_streaming = false;
+    Session session(executor_, std::move(settings), config_.rules, sink_, memory_, log_);
     co_await run_together(session.run(), watch_for_stop(session));
-}
-
-static std::uint32_t oid_of(const UnknownTable& error) {
-    std::string_view text = error.what();
-    std::uint32_t oid = 0;
-    std::from_chars(text.data(), text.data() + text.size(), oid);
-    return oid;
 }
 
 asio::awaitable<void> Supervisor::run() {
@@ -60,9 +62,11 @@ asio::awaitable<void> Supervisor::run() {
                 log_.info("standby slot={} reason={}", config_.source.slot, quoted(error.what()));
             memory_.is_standby = true;
             wait = standby_interval;
-        } catch (const UnknownTable& error) {
-            memory_.not_in_catalog.insert(oid_of(error));
-            log_.info("new table oid={}: reading the catalog again", error.what());
+        } catch (const SpoolError& error) {
+            // The server spills them itself then, and sends them all again.
+            memory_.has_spool_failed = true;
+            log_.error("{}; until the next start transactions are taken when they commit",
+                       error.what());
         } catch (const Gap& error) {
             memory_.gap = error.what();
         } catch (const PgError& error) {

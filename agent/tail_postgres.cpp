@@ -134,22 +134,16 @@ static asio::awaitable<void> show_stream(PgConnection& connection, std::string c
     std::vector<Rule> rules{
         {.table = "*.*", .model = {}, .channels = {parse_channel_template("tail")}, .id = {}}};
     Session::Memory memory;
-    for (;;) {
-        try {
-            ReplicationStream::Settings settings{.conninfo = conninfo,
-                                                 .slot = name,
-                                                 .publications = publications,
-                                                 .is_temporary = true,
-                                                 .say = complain};
-            Session session(executor, std::move(settings), rules, Router::WithoutId::allowed, sink,
-                            memory, log, {.connect = std::chrono::hours{24}, .batches = {}});
-            co_await run_together(session.run(), output.wait_until_closed(),
-                                  protect_writes(connection, name));
-        } catch (const UnknownTable&) {
-            // Cannot be: a table made after the start is not in the publication.
-            throw SetupError("a table was made anew while it was shown: start tail again");
-        }
-    }
+    Session::Settings settings{.stream = {.conninfo = conninfo,
+                                          .slot = name,
+                                          .publications = publications,
+                                          .is_temporary = true,
+                                          .say = complain},
+                               .without_id = Router::WithoutId::allowed,
+                               .limits = {.connect = std::chrono::hours{24}, .batches = {}}};
+    Session session(executor, std::move(settings), rules, sink, memory, log);
+    co_await run_together(session.run(), output.wait_until_closed(),
+                          protect_writes(connection, name));
 }
 
 asio::awaitable<void> tail_postgres(std::string conninfo, TailOptions options, Log& log) {

@@ -14,8 +14,11 @@ public:
     virtual ~Decoder() = default;
 
     // The events in `message`: often one, sometimes none. Valid until the next call, as `message`
-    // must be. Throws DecodeError.
-    virtual std::span<const Event> decode(std::string_view message) = 0;
+    // must be. `start` is the LSN that the frame bears. Throws DecodeError.
+    virtual std::span<const Event> decode(std::string_view message, Lsn start) = 0;
+
+    // What the catalog says of the relation of the last Described event.
+    virtual void learn(const TableDescription& /*table*/) {}
 };
 
 }  // namespace walcast

@@ -31,6 +31,22 @@ struct Relation {
     std::uint64_t generation = 0;
 };
 
+// What the catalog tells of a table and the stream may not. As of when it was asked, which may be
+// later than the place in the stream.
+struct TableDescription {
+    struct Column : walcast::Column {
+        bool is_large = false;      // May be stored out of line, and so be left out of an update.
+        bool is_generated = false;  // Virtual: not stored, so that the stream cannot know it.
+    };
+    std::uint32_t oid = 0;  // 0: there is no such table any more.
+    // Of the topmost partitioned table, where the table is a partition.
+    std::string schema;
+    std::string name;
+    char replica_identity = 'd';
+    std::vector<Column> columns;  // In the order of the table named above.
+    std::vector<std::string> primary_key;
+};
+
 // One column of a row as the stream gives it. `text` is a view into the message being decoded.
 struct Value {
     enum class Kind : std::uint8_t { null, unchanged, text, binary };
@@ -41,6 +57,15 @@ using Tuple = std::vector<Value>;  // One value a column, in the relation's orde
 
 struct Begin {
     TransactionInfo transaction;
+};
+
+// A table that is new to the decoder, or may have changed: the catalog is to be asked about it and
+// its types before its next row is read.
+struct Described {
+    const Relation* relation = nullptr;
+    bool is_known = false;  // Was described before.
+    // The message could not be read further without Decoder::learn; give it again after that.
+    bool is_incomplete = false;
 };
 
 struct Change {
@@ -69,7 +94,17 @@ struct Commit {
     Lsn end_lsn;  // What to confirm once the transaction is done; never one more.
 };
 
+// A step of a prepared transaction, which only a slot made with two_phase sends.
+struct TwoPhase {
+    enum class Step : std::uint8_t { begin, prepare, commit, rollback };
+    Step step = Step::begin;
+    std::uint32_t xid = 0;
+    Lsn lsn;  // Of the record: prepare, commit; rollback: where the prepare ended.
+    Lsn end_lsn;
+    std::string_view gid;
+};
+
 // Views and pointers are valid until the decoder's next call.
-using Event = std::variant<Begin, Change, Truncate, LogicalMessage, Commit>;
+using Event = std::variant<Begin, Change, Truncate, LogicalMessage, Commit, Described, TwoPhase>;
 
 }  // namespace walcast

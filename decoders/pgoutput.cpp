@@ -4,15 +4,9 @@
 
 #include <fmt/format.h>
 
-namespace walcast {
+#include <algorithm>
 
-static Timestamp read_timestamp(ByteReader& in) {
-    auto since_2000 = static_cast<std::int64_t>(in.u64());
-    // Unsigned, so that a hostile value wraps instead of being undefined.
-    auto since_1970 =
-        static_cast<std::uint64_t>(since_2000) + static_cast<std::uint64_t>(postgres_epoch.count());
-    return Timestamp{std::chrono::microseconds{static_cast<std::int64_t>(since_1970)}};
-}
+namespace walcast {
 
 static const char* name_of_message(char kind) {
     switch (kind) {
@@ -39,7 +33,7 @@ static const char* name_of_message(char kind) {
     }
 }
 
-std::span<const Event> PgoutputDecoder::decode(std::string_view message) {
+std::span<const Event> PgoutputDecoder::decode(std::string_view message, Lsn /*start*/) {
     ByteReader in(message, message.empty() ? "pgoutput message" : name_of_message(message[0]));
     switch (auto kind = in.u8()) {
         case 'I': insert(in); return yield();
@@ -49,7 +43,7 @@ std::span<const Event> PgoutputDecoder::decode(std::string_view message) {
         case 'C': commit(in); return yield();
         case 'T': truncate(in); return yield();
         case 'M': logical_message(in); return yield();
-        case 'R': relation(in); return {};
+        case 'R': return relation(in) ? yield() : std::span<const Event>{};
         case 'O':  // Int64(LSN of the commit on the origin) String(name): where a change first came
                    // from.
             expect_transaction(in);
@@ -68,38 +62,36 @@ std::span<const Event> PgoutputDecoder::decode(std::string_view message) {
         case 'b':
         case 'P':
         case 'K':
-        case 'r':
-            in.fail(
-                "the slot was made with two_phase, which is not supported: recreate it without");
+        case 'r': two_phase(in, static_cast<char>(kind)); return yield();
         case 'S':
         case 'E':
         case 'c':
         case 'A':
-        case 'p': in.fail("belongs to a protocol version that was not asked for");
+        case 'p': in.fail("of a transaction in progress, which was not asked for");
         default: in.fail(fmt::format("unknown kind 0x{:02x}", kind));
     }
 }
 
 void PgoutputDecoder::expect_transaction(const ByteReader& in) const {
-    if (!is_in_transaction_) in.fail("outside a transaction");
+    if (state_ == State::outside) in.fail("outside a transaction");
 }
 
 // Int64(final LSN) Int64(commit time) Int32(xid).
 void PgoutputDecoder::begin(ByteReader& in) {
-    if (is_in_transaction_) in.fail("inside a transaction");
+    if (state_ != State::outside) in.fail("inside a transaction");
     TransactionInfo transaction;
     transaction.commit_lsn = in.lsn();
     transaction.commit_time = read_timestamp(in);
     transaction.xid = in.u32();
     in.expect_end();
-    is_in_transaction_ = true;
+    state_ = State::in_transaction;
     final_lsn_ = transaction.commit_lsn;
     event_ = Begin{transaction};
 }
 
 // Int8(flags) Int64(commit LSN) Int64(end LSN) Int64(commit time).
 void PgoutputDecoder::commit(ByteReader& in) {
-    expect_transaction(in);
+    if (state_ != State::in_transaction) in.fail("outside a transaction");
     Commit commit;
     in.u8();
     commit.commit_lsn = in.lsn();
@@ -109,13 +101,54 @@ void PgoutputDecoder::commit(ByteReader& in) {
     if (commit.commit_lsn != final_lsn_)
         in.fail(fmt::format("commits {} but {} began", commit.commit_lsn, final_lsn_));
     if (commit.end_lsn <= commit.commit_lsn) in.fail("ends before its commit record");
-    is_in_transaction_ = false;
+    state_ = State::outside;
     event_ = commit;
 }
 
+// Begin Prepare:     Int64(prepare LSN) Int64(end LSN) Int64(time) Int32(xid) String(gid).
+// Prepare:           the same after Int8(flags).
+// Commit Prepared:   Int8(flags) Int64(commit LSN) Int64(end LSN) Int64(time) Int32(xid)
+//                    String(gid).
+// Rollback Prepared: Int8(flags) Int64(end LSN of the prepare) Int64(end LSN) Int64(time of the
+//                    prepare) Int64(time) Int32(xid) String(gid).
+void PgoutputDecoder::two_phase(ByteReader& in, char kind) {
+    TwoPhase step;
+    auto is_prepare = kind == 'P';
+    if (is_prepare != (state_ == State::in_prepared) || state_ == State::in_transaction)
+        in.fail(is_prepare ? "outside a prepared transaction" : "inside a transaction");
+    if (kind != 'b') in.u8();
+    step.lsn = in.lsn();
+    step.end_lsn = in.lsn();
+    in.u64();
+    if (kind == 'r') in.u64();
+    step.xid = in.u32();
+    step.gid = in.string();
+    in.expect_end();
+    switch (kind) {
+        case 'b': step.step = TwoPhase::Step::begin; break;
+        case 'P': step.step = TwoPhase::Step::prepare; break;
+        case 'K': step.step = TwoPhase::Step::commit; break;
+        default: step.step = TwoPhase::Step::rollback; break;
+    }
+    if (is_prepare && step.lsn != final_lsn_)
+        in.fail(fmt::format("prepares {} but {} began", step.lsn, final_lsn_));
+    if (kind == 'b') final_lsn_ = step.lsn;
+    state_ = kind == 'b' ? State::in_prepared : State::outside;
+    event_ = step;
+}
+
+// Whether a table may change without a difference in its description: what its types are made of,
+// and under full identity its primary key.
+static bool tells_not_all(const Relation& relation) {
+    constexpr std::uint32_t first_not_built_in = 10'000;
+    return relation.replica_identity == 'f' ||
+           std::any_of(relation.columns.begin(), relation.columns.end(),
+                       [](const Column& column) { return column.type_oid >= first_not_built_in; });
+}
+
 // Int32(oid) String(schema) String(name) Int8(replica identity) Int16(columns), then for each
-// column Int8(flags) String(name) Int32(type) Int32(type modifier).
-void PgoutputDecoder::relation(ByteReader& in) {
+// column Int8(flags) String(name) Int32(type) Int32(type modifier). False when nothing is new.
+bool PgoutputDecoder::relation(ByteReader& in) {
     expect_transaction(in);
     Relation found;
     found.oid = in.u32();
@@ -142,9 +175,11 @@ void PgoutputDecoder::relation(ByteReader& in) {
     auto is_same = kept->generation != 0 && kept->schema == found.schema &&
                    kept->name == found.name && kept->replica_identity == found.replica_identity &&
                    kept->columns == found.columns;
-    if (is_same) return;
+    event_ = Described{.relation = kept.get(), .is_known = kept->generation != 0};
+    if (is_same) return tells_not_all(*kept);
     found.generation = ++generations_;
     *kept = std::move(found);
+    return true;
 }
 
 const Relation& PgoutputDecoder::find_relation(ByteReader& in) {
@@ -244,9 +279,10 @@ void PgoutputDecoder::truncate(ByteReader& in) {
 void PgoutputDecoder::logical_message(ByteReader& in) {
     LogicalMessage message;
     message.is_transactional = (in.u8() & 1U) != 0;
-    if (message.is_transactional != is_in_transaction_)
-        in.fail(is_in_transaction_ ? "non-transactional inside a transaction"
-                                   : "transactional outside a transaction");
+    auto is_inside = state_ != State::outside;
+    if (message.is_transactional != is_inside)
+        in.fail(is_inside ? "non-transactional inside a transaction"
+                          : "transactional outside a transaction");
     message.lsn = in.lsn();
     message.prefix = in.string();
     message.content = in.bytes(in.u32());

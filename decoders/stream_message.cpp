@@ -1,7 +1,5 @@
 #include "decoders/stream_message.hpp"
 
-#include "decoders/byte_reader.hpp"
-
 #include <fmt/format.h>
 
 namespace walcast {
@@ -9,11 +7,14 @@ namespace walcast {
 StreamMessage read_stream_message(std::string_view frame) {
     ByteReader in(frame, "stream frame");
     switch (in.u8()) {
-        case 'w':
-            in.u64();  // dataStart
+        case 'w': {
+            WalData data;
+            data.start = in.lsn();
             in.u64();  // walEnd
             in.u64();  // sendTime
-            return WalData{in.rest()};
+            data.payload = in.rest();
+            return data;
+        }
         case 'k': {
             Keepalive keepalive;
             keepalive.wal_end = in.lsn();
@@ -25,6 +26,12 @@ StreamMessage read_stream_message(std::string_view frame) {
         default:
             in.fail(fmt::format("unknown kind 0x{:02x}", static_cast<unsigned char>(frame[0])));
     }
+}
+
+Timestamp read_timestamp(ByteReader& in) {
+    // Unsigned, so that a hostile value wraps instead of being undefined.
+    auto since_1970 = in.u64() + static_cast<std::uint64_t>(postgres_epoch.count());
+    return Timestamp{std::chrono::microseconds{static_cast<std::int64_t>(since_1970)}};
 }
 
 // Byte1('r') Int64(write) Int64(flush) Int64(apply) Int64(clock) Byte1(reply now).

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "decoders/byte_reader.hpp"
 #include "decoders/lsn.hpp"
 #include "decoders/sync_action.hpp"
 
@@ -11,8 +12,9 @@ namespace walcast {
 
 // The frames inside CopyBoth ("Streaming Replication Protocol" in the PostgreSQL manual).
 
-// One message of the output plugin. The LSN in its header is neither unique nor rising: not read.
+// One message of the output plugin.
 struct WalData {
+    Lsn start;  // Neither unique nor rising, and 0 at times; no plugin but wal2json needs it.
     std::string_view payload;  // A view into the frame.
 };
 
@@ -38,5 +40,7 @@ std::array<char, 34> write_standby_status(const StandbyStatus& status);
 
 // Timestamps on the wire count from 2000-01-01.
 inline constexpr std::chrono::microseconds postgres_epoch{946'684'800'000'000};
+
+Timestamp read_timestamp(ByteReader& in);
 
 }  // namespace walcast

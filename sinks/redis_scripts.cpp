@@ -9,7 +9,7 @@ if redis.acl_check_cmd then
   for _, command in ipairs({{'HSET', KEYS[1], 'owner', ''}, {'HGETALL', KEYS[1]}, {'HMGET', KEYS[1], 'owner'},
       {'HDEL', KEYS[1], 'xid'}, {'XADD', log, '1-0', 'm', ''}, {'XADD', control, '1-0', 'm', ''},
       {'XRANGE', log, '-', '+'}, {'XREVRANGE', log, '+', '-'}, {'XLEN', control}, {'XTRIM', control, 'MAXLEN', '1'},
-      {'DEL', log}, {'ZADD', ARGV[2] .. 'channels', '1', 'x'}, {'ZREM', ARGV[2] .. 'channels', 'x'},
+      {'XADD', ARGV[2] .. 'dead-letters', '*', 'm', ''}, {'TYPE', ARGV[2] .. 'dead-letters'}, {'DEL', log}, {'ZADD', ARGV[2] .. 'channels', '1', 'x'}, {'ZREM', ARGV[2] .. 'channels', 'x'},
       {'ZRANGE', ARGV[2] .. 'channels', '0', '1'}, {'ZRANGEBYSCORE', ARGV[2] .. 'channels', '0', '1'},
       {'ZUNIONSTORE', ARGV[2] .. 'channels:resetting', '1', ARGV[2] .. 'channels'}, {'TIME'},
       {'TYPE', log}, {'HGET', KEYS[1], 'owner'}, {'ZCARD', ARGV[2] .. 'channels'},
@@ -106,9 +106,20 @@ for channel = 1, count do
   at = at + 3
 end
 local messages = at
-local touches_control = false
+local touches_control, has_dead_letters = false, false
+local dead_letters = string.sub(control, 1, -8) .. 'dead-letters'
 for i = messages, #ARGV, 3 do
   if ARGV[i] == '0' then touches_control = true end
+  if ARGV[i] == 'dead letter' then has_dead_letters = true end
+end
+if has_dead_letters then
+  local kind = call('TYPE', dead_letters).ok
+  if kind ~= 'stream' and kind ~= 'none' then
+    return redis.error_reply('CHANNEL ' .. dead_letters .. ' is a ' .. kind .. ', not a stream')
+  end
+  if acl and not acl('XADD', dead_letters, '*', 'm', '') then
+    return redis.error_reply('NOPERM this user may not XADD ' .. dead_letters)
+  end
 end
 if touches_control then
   local found, failure = look_up(control, control)
@@ -118,8 +129,13 @@ if touches_control then
 end
 
 -- From here on writes.
-for i = messages, #ARGV, 3 do
-  local channel, message = tonumber(ARGV[i]), ARGV[i + 2]
+local function set_aside(id, letter)
+  local name, lsn, xid, reason, raw = string.match(letter, '^([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n(.*)$')
+  call('XADD', dead_letters, 'MAXLEN', '~', '10000', '*', 'sync_id', id, 'table', name, 'lsn', lsn, 'xid', xid,
+    'reason', reason, 'raw', raw)
+end
+
+local function publish(channel, i, message)
   local previous = blanks[channel]
   if previous then
     local _, open = string.find(message, '"prevSyncId":', 1, true)
@@ -132,6 +148,14 @@ for i = messages, #ARGV, 3 do
     call('XADD', KEYS[3 + channel], 'MAXLEN', '~', length, ARGV[i + 1] .. '-0', 'm', message)
   end
   call('PUBLISH', names[channel], message)
+end
+
+for i = messages, #ARGV, 3 do
+  if ARGV[i] == 'dead letter' then
+    set_aside(ARGV[i + 1], ARGV[i + 2])
+  else
+    publish(tonumber(ARGV[i]), i, ARGV[i + 2])
+  end
 end
 if touches_control then
   local excess = call('XLEN', control) - tonumber(length)

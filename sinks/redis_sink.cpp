@@ -259,7 +259,7 @@ void RedisSink::collect_targets(const Batch& batch) {
     batch_channels_.clear();
     batch_indexes_.clear();
     for (const auto& message : batch.messages) {
-        if (message.kind == Message::Kind::reset) targets_.push_back({&message, nullptr});
+        if (message.kind != Message::Kind::sync) targets_.push_back({&message, nullptr});
         for (auto i = message.channels_begin; i < message.channels_end; ++i) {
             auto name = batch.text(batch.channels[i].begin, batch.channels[i].end);
             auto found = channels_.find(name);
@@ -296,6 +296,12 @@ static void append_position(std::string& out, const Position& position) {
 
 void RedisSink::write_message(const Batch& batch, const Target& target) {
     const auto& message = *target.message;
+    if (message.kind == Message::Kind::dead_letter) {
+        append_argument(command_, "dead letter");
+        append_argument(command_, message.last_sync_id);
+        append_argument(command_, batch.text(message.body_begin, message.body_end));
+        return;
+    }
     auto is_sync = message.kind == Message::Kind::sync;
     std::optional<SyncId> previous;
     if (target.channel != nullptr && !target.channel->is_new)

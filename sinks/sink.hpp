@@ -46,16 +46,20 @@ struct Stored {
     Source source;
 };
 
-// One message: consecutive sync actions of one transaction for one set of channels; or a reset.
+// One message: consecutive sync actions of one transaction for one set of channels; or a reset; or
+// a row that could not be written, for the operator.
 struct Message {
-    enum class Kind : std::uint8_t { sync, reset };
+    enum class Kind : std::uint8_t { sync, reset, dead_letter };
     Kind kind = Kind::sync;
     SyncId last_sync_id = 0;
     TransactionInfo transaction;
-    // Parts of the batch. A reset has no channels: it goes to the control channel.
+    // Parts of the batch. A reset has no channels: it goes to the control channel. A dead letter
+    // has none either, and is not published.
     std::uint32_t channels_begin = 0;
     std::uint32_t channels_end = 0;
-    std::size_t body_begin = 0;  // sync: the actions, comma-separated; reset: its own fields
+    // sync: the actions, comma-separated; reset: its own fields; dead letter: table, commit LSN,
+    // xid and reason, a line each, then the raw bytes.
+    std::size_t body_begin = 0;
     std::size_t body_end = 0;
 };
 

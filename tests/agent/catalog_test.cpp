@@ -10,30 +10,33 @@ using Indexes = std::vector<std::size_t>;
 
 static Catalog catalog_with_key(const std::vector<std::string>& columns) {
     Catalog catalog;
-    catalog.add_table(16400);
-    for (const auto& column : columns) catalog.add_key_column(16400, column);
+    catalog.set_primary_key(16400, columns);
     return catalog;
 }
 
 TEST(Catalog, KnowsTablesWithAndWithoutAPrimaryKey) {
     Catalog catalog;
-    catalog.add_table(1);
-    catalog.add_key_column(2, "id");
+    catalog.set_primary_key(1, {});
+    catalog.set_primary_key(2, {"id"});
 
-    EXPECT_TRUE(catalog.knows(1));
-    EXPECT_TRUE(catalog.knows(2));
-    EXPECT_FALSE(catalog.knows(3));
+    EXPECT_TRUE(catalog.knows_table(1));
+    EXPECT_TRUE(catalog.knows_table(2));
+    EXPECT_FALSE(catalog.knows_table(3));
     EXPECT_TRUE(catalog.primary_key(1).empty());
     EXPECT_EQ(catalog.primary_key(2), std::vector<std::string>{"id"});
     EXPECT_TRUE(catalog.primary_key(3).empty());
 }
 
-TEST(Catalog, KeepsAKeyWhenItsTableIsAddedAgain) {
+TEST(Catalog, KnowsARelationOnceItKnowsItsTypes) {
+    Relation relation = relation_of("t").key("id").column("mood", 16999);
     auto catalog = catalog_with_key({"id"});
+    EXPECT_FALSE(catalog.knows(relation));
 
-    catalog.add_table(16400);
+    TypeDescription mood;
+    mood.oid = 16999;
+    catalog.add_types({mood});
 
-    EXPECT_EQ(catalog.primary_key(16400), std::vector<std::string>{"id"});
+    EXPECT_TRUE(catalog.knows(relation));
 }
 
 TEST(IdColumns, AreThePrimaryKeyInItsOwnOrder) {
@@ -71,6 +74,12 @@ TEST(IdColumns, AreTheReplicaIdentityWhereThereIsNoPrimaryKey) {
 
     EXPECT_EQ(id_columns(relation, catalog_with_key({})), (Indexes{1, 2}));
     EXPECT_EQ(id_columns(relation, Catalog()), (Indexes{1, 2}));
+}
+
+TEST(IdColumns, AreThePrimaryKeyOfATableOfWhichOnlyInsertsAreSent) {
+    Relation relation = relation_of("t").column("x").column("id");
+
+    EXPECT_EQ(id_columns(relation, catalog_with_key({"id"})), Indexes{1});
 }
 
 TEST(IdColumns, AreNoneWithoutAnyIdentity) {

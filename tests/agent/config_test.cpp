@@ -52,13 +52,50 @@ table = "tenant_*.notes"
 channels = ["all"]
 )";
 
+TEST(Config, ReadsHowTheStreamAndItsValuesAreTaken) {
+    auto config = parse(R"(
+[source]
+streaming = true
+spool = { directory = "/spool", size = "512MB" }
+origin = "none"
+bad_rows = "set_aside"
+[values]
+numbers = "strings"
+bytea = "base64"
+)");
+
+    EXPECT_TRUE(config.source.is_streaming);
+    EXPECT_EQ(config.source.spool.directory, "/spool");
+    EXPECT_EQ(config.source.spool.bytes_max, 512U << 20U);
+    EXPECT_TRUE(config.source.is_without_origins);
+    EXPECT_EQ(config.source.bad_rows, BadRows::set_aside);
+    EXPECT_EQ(config.values.numbers, JsonPolicy::Numbers::strings);
+    EXPECT_EQ(config.values.bytes, JsonPolicy::Bytes::base64);
+}
+
+TEST(Config, RefusesAKeyOfEndlessParts) {
+    std::string text;
+    for (auto i = 0; i < 100'000; ++i) text += "a.";
+
+    auto error = error_of<ConfigError>([&] { parse(text + "b = 1"); });
+
+    EXPECT_EQ(error, "walcast.toml:1:1: a key of more than 50 parts");
+}
+
+TEST(Config, ReadsWal2jsonAndItsFormat) {
+    auto config = parse("[source]\nplugin = \"wal2json\"\nformat_version = 1");
+
+    EXPECT_EQ(config.source.plugin, Plugin::wal2json);
+    EXPECT_EQ(config.source.format_version, 1U);
+}
+
 TEST(Config, ReadsEverythingThatAFileSays) {
     auto config = parse(good);
 
     EXPECT_EQ(config.source.url, "postgres://walcast@db/app");
     EXPECT_EQ(config.source.slot, "my_slot");
     EXPECT_EQ(config.source.publication, "my publication");
-    EXPECT_EQ(config.source.plugin, "pgoutput");
+    EXPECT_EQ(config.source.plugin, Plugin::pgoutput);
     EXPECT_EQ(config.redis.address.shown(), "redis://cache:6380");
     EXPECT_EQ(config.redis.address.database, "2");
     EXPECT_EQ(config.redis.prefix, "app:");
@@ -91,7 +128,7 @@ TEST(Config, HasDefaultsForAllButRules) {
     EXPECT_EQ(config.source.url, "");
     EXPECT_EQ(config.source.slot, "walcast");
     EXPECT_EQ(config.source.publication, "walcast");
-    EXPECT_EQ(config.source.plugin, "pgoutput");
+    EXPECT_EQ(config.source.plugin, Plugin::pgoutput);
     EXPECT_EQ(config.redis.address.shown(), "redis://localhost:6379");
     EXPECT_EQ(config.redis.prefix, "walcast:");
     EXPECT_EQ(config.redis.history_length, 1000U);
@@ -234,8 +271,27 @@ INSTANTIATE_TEST_SUITE_P(
                   "walcast.toml:2:1: source.slot: "},
         WrongFile{"EmptyPublication", "[source]\npublication = \"\"",
                   "walcast.toml:2:1: source.publication: "},
-        WrongFile{"UnsupportedPlugin", "[source]\nplugin = \"wal2json\"",
-                  "walcast.toml:2:1: source.plugin: \"wal2json\": expected \"pgoutput\""},
+        WrongFile{"UnknownPlugin", "[source]\nplugin = \"test_decoding\"",
+                  "walcast.toml:2:1: source.plugin: \"test_decoding\": expected \"pgoutput\" or "
+                  "\"wal2json\""},
+        WrongFile{"UnknownFormatVersion", "[source]\nformat_version = 3",
+                  "walcast.toml:2:1: source.format_version: \"3\": expected 1 or 2"},
+        WrongFile{"NoBoolean", "[source]\nstreaming = \"on\"",
+                  "walcast.toml:2:1: source.streaming: expected true or false"},
+        WrongFile{"RelativeSpool", "[source]\nspool = { directory = \"tmp\" }",
+                  "walcast.toml:2:11: source.spool.directory: \"tmp\": expected an absolute path"},
+        WrongFile{"SizeWithoutUnit", "[source]\nspool = { size = \"8\" }",
+                  "walcast.toml:2:11: source.spool.size: \"8\": expected a size such as \"512MB\" "
+                  "or \"8GB\""},
+        WrongFile{"UnknownOrigin", "[source]\norigin = \"some\"",
+                  "walcast.toml:2:1: source.origin: \"some\": expected \"any\" or \"none\""},
+        WrongFile{"UnknownNumbers", "[values]\nnumbers = \"big\"",
+                  "walcast.toml:2:1: values.numbers: \"big\": expected \"exact\" or \"strings\" or "
+                  "\"numbers\""},
+        WrongFile{"StreamingOfWal2json", "[source]\nplugin = \"wal2json\"\nstreaming = true",
+                  "walcast.toml: [source] streaming needs plugin = \"pgoutput\""},
+        WrongFile{"OriginOfWal2json", "[source]\nplugin = \"wal2json\"\norigin = \"none\"",
+                  "walcast.toml: [source] origin = \"none\" needs plugin = \"pgoutput\""},
         WrongFile{"WrongKindOfValue", "[source]\nslot = [1]",
                   "walcast.toml:2:1: source.slot: expected a string"},
         WrongFile{"RedisUrl", "[redis]\nurl = \"http://x\"",

@@ -43,6 +43,8 @@ INSTANTIATE_TEST_SUITE_P(
         PgFailure{"42501", "FATAL: permission denied to start WAL sender", "REPLICATION"},
         PgFailure{"42501", "ERROR: permission denied to use replication slots", "REPLICATION"},
         PgFailure{"42501", "ERROR: must be owner of publication walcast", "GRANT CREATE"},
+        PgFailure{"42501", "ERROR: library \"wal2json\" may not be used as an output plugin",
+                  "ALTER SYSTEM SET output_plugin_libraries = pgoutput, test_decoding, wal2json"},
         PgFailure{"42501", "ERROR: permission denied for table todos", "sql/role.sql"},
         PgFailure{"42704", "ERROR: replication slot \"walcast\" does not exist", "walcast init"},
         PgFailure{"42704", "ERROR: publication \"walcast\" does not exist", "walcast init"},
@@ -60,7 +62,9 @@ INSTANTIATE_TEST_SUITE_P(
                   "ERROR: cannot use different column lists for table in different publications",
                   "make them alike"},
         PgFailure{"22021", "ERROR: invalid byte sequence for encoding \"UTF8\"", "mend the row"},
-        PgFailure{"58P01", "ERROR: could not access file \"pgoutput\"", "walcast init"}));
+        PgFailure{"58P01", "ERROR: could not access file \"wal2json\"", "not installed"},
+        PgFailure{"58P01", "ERROR: requested WAL segment has already been removed",
+                  "walcast init"}));
 
 class APooler : public testing::TestWithParam<PgFailure> {};
 

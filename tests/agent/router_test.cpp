@@ -584,28 +584,12 @@ TEST(Router, TakesTheIdFromTheCatalogUnlessTheRuleSaysOtherwise) {
     Relation relation = relation_of("todos").column("title").key("id").full_identity();
     RouterFixture fixture(
         {rule_for("public.*").channel("all"), rule_for("public.*").id({"title"}).channel("all")});
-    fixture.catalog.add_key_column(relation.oid, "id");
+    fixture.catalog.set_primary_key(relation.oid, {"id"});
 
     auto rules = fixture.router.rules_of(relation);
 
     EXPECT_EQ(rules[0].id, std::vector<std::size_t>{1});
     EXPECT_EQ(rules[1].id, std::vector<std::size_t>{0});
-}
-
-TEST(Router, AsksForTablesThatTheCatalogDoesNotKnow) {
-    Relation relation = relation_of("todos").oid(4711).key("id").column("workspace");
-    RouterFixture fixture({rule_for("public.todos").channel("w:{workspace}")});
-
-    auto error = error_of<UnknownTable>([&] { fixture.router.rules_of(relation); });
-
-    EXPECT_EQ(error, "4711");
-}
-
-TEST(Router, DoesNotAskWhereTheRuleNamesTheId) {
-    Relation relation = relation_of("todos").oid(4711).key("id").column("workspace");
-    RouterFixture fixture({todo_rule()});
-
-    EXPECT_NO_THROW(fixture.router.rules_of(relation));
 }
 
 TEST(Router, RefusesTablesWithoutAnId) {
@@ -621,9 +605,7 @@ TEST(Router, TakesTablesWithoutAnIdWhereThatIsAllowed) {
     Relation relation = relation_of("todos").column("id");
     std::vector<Rule> rules{rule_for("public.todos").channel("all")};
     Catalog catalog;
-    catalog.add_table(relation.oid);
-    std::unordered_set<std::uint32_t> not_in_catalog;
-    Router router(rules, catalog, not_in_catalog, Router::WithoutId::allowed);
+    Router router(rules, catalog, Router::WithoutId::allowed);
 
     EXPECT_TRUE(router.rules_of(relation)[0].id.empty());
 }

@@ -90,7 +90,7 @@ ROW = {
     "nothing": ("text", "null", None),
     "no_number": ("int", "null", None),
     "state": ("mood", "'sad \"quoted\"'", 'sad "quoted"'),
-    "list": ("int[]", "'{1,NULL,3}'", "{1,NULL,3}"),
+    "list": ("int[]", "'{1,NULL,3}'", [Number("1"), None, Number("3")]),
     "span": ("int4range", "'[2,6)'", "[2,6)"),
     "bytes": ("bytea", "'\\x00ff'", "\\x00ff"),
     'odd "name"': ("text", "'x'", "x"),

@@ -17,6 +17,8 @@ namespace walcast {
 struct Cell {
     char kind = 'n';
     std::string text{};
+
+    bool operator==(const Cell&) const = default;
 };
 inline Cell text(std::string value) {
     return {'t', std::move(value)};

@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -43,18 +42,14 @@ inline RuleBuilder rule_for(std::string table) {
     return RuleBuilder(std::move(table));
 }
 
-// A router with all that it needs. No table is in the catalog unless it is put there, and none has
-// to be.
+// A router with all that it needs. No table is in the catalog unless it is put there.
 struct RouterFixture {
     std::vector<Rule> rules;
     Catalog catalog;
-    std::unordered_set<std::uint32_t> not_in_catalog;
     Router router;
 
     explicit RouterFixture(std::vector<Rule> given)
-        : rules(std::move(given)),
-          not_in_catalog({16400, 16401, 16402}),
-          router(rules, catalog, not_in_catalog, Router::WithoutId::refused) {}
+        : rules(std::move(given)), router(rules, catalog, Router::WithoutId::refused) {}
     RouterFixture(const RouterFixture&) = delete;
 };
 
