@@ -2,7 +2,7 @@
 # Installs the Debian 12 packages that the named purposes need; touches nothing when they are all there.
 # No system service is started, enabled or configured. Runs as root or with sudo.
 #
-#   deploy/install.sh [build|demo|test|bench|image]...      (default: build)
+#   deploy/install.sh [build|demo|test|fuzz|matrix|bench|image]...      (default: build)
 set -euo pipefail
 
 packages_of() {
@@ -11,10 +11,13 @@ packages_of() {
                     libspdlog-dev libhiredis-dev libssl-dev libcli11-dev libtomlplusplus-dev libxxhash-dev \
                     libsimdjson-dev ;;
         demo) echo postgresql-15 postgresql-client-15 redis-server redis-tools ;;
-        test) packages_of demo; echo libgtest-dev python3 python3-pytest python3-psycopg2 python3-redis ;;
-        bench) packages_of demo; echo python3 python3-psycopg2 python3-redis ;;
+        test) packages_of demo; echo postgresql-15-wal2json libgtest-dev python3 python3-pytest python3-psycopg2 python3-redis ;;
+        fuzz) echo clang libclang-rt-14-dev python3 ;;
+        # npm brings 400 packages (48 MB); where nodejs is from elsewhere it has one of its own, which Debian's conflicts with.
+        matrix) packages_of test; command -v npm >/dev/null || echo npm ;;
+        bench) packages_of demo; echo libbenchmark-dev python3 python3-psycopg2 python3-redis ;;
         image) packages_of bench; echo buildah debootstrap python3-yaml ;;
-        *) echo "install.sh: unknown purpose \"$1\"; known: build demo test bench image" >&2; return 2 ;;
+        *) echo "install.sh: unknown purpose \"$1\"; known: build demo test fuzz matrix bench image" >&2; return 2 ;;
     esac
 }
 

@@ -4,22 +4,23 @@
 #   tests/run.sh [PART]... [-- CTEST OPTION...]
 #
 # Parts: --unit (with the golden captures), --sanitizers (the same under address and undefined-behaviour sanitizers),
-# --integration, --image, --bench, --all. Without any: --unit --sanitizers --integration.
+# --fuzz (each target for some seconds), --integration, --matrix (the differential test on PostgreSQL 14 to 18;
+# WALCAST_DIFF_SECONDS is the time for each), --image, --bench, --all. Without any: --unit --sanitizers --fuzz --integration.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 parts=()
 while [[ $# -gt 0 ]]; do
     case $1 in
-        --unit | --sanitizers | --integration | --image | --bench) parts+=("${1#--}") ;;
-        --all) parts=(unit sanitizers integration image bench) ;;
+        --unit | --sanitizers | --fuzz | --integration | --matrix | --image | --bench) parts+=("${1#--}") ;;
+        --all) parts=(unit sanitizers fuzz integration matrix image bench) ;;
         --) shift; break ;;
         -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit ;;
         *) echo "run.sh: unknown part \"$1\"; see tests/run.sh --help" >&2; exit 2 ;;
     esac
     shift
 done
-[[ ${#parts[@]} -gt 0 ]] || parts=(unit sanitizers integration)
+[[ ${#parts[@]} -gt 0 ]] || parts=(unit sanitizers fuzz integration)
 ctest_options=("$@")
 
 wants() { [[ " ${parts[*]} " == *" $1 "* ]]; }
@@ -35,7 +36,7 @@ if [[ $EUID -eq 0 ]]; then
 fi
 
 purposes=(build test)
-for part in image bench; do
+for part in fuzz matrix image bench; do
     if wants "$part"; then purposes+=("$part"); fi
 done
 deploy/install.sh "${purposes[@]}"
@@ -60,8 +61,13 @@ if wants sanitizers; then
     build asan
     run_tests asan 'unit|golden' -j "$(nproc)"
 fi
+if wants fuzz; then run_tests release fuzz --verbose; fi
 # Servers and clocks: one after the other, and the long ones show what they do.
 if wants integration; then run_tests release integration; fi
+if wants matrix; then
+    tests/support/get_postgres.sh
+    run_tests release matrix --verbose
+fi
 if wants image; then run_tests release image --verbose; fi
 if wants bench; then run_tests release bench --verbose; fi
 

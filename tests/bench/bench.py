@@ -7,6 +7,8 @@
   Histories keep about 1000 messages of each channel, but for the warm-up, where they keep all and every row is looked for.
 - CPU: of the whole process, as the kernel accounts it at its end (start-up included).
 - Memory: VmHWM while one transaction of a million rows passes.
+- In-progress streaming ([source] streaming), beside the same agent with whole transactions: the time from COMMIT's return to
+  the last message of a large transaction, with the agent at work meanwhile, and the drain of a backlog of such transactions.
 - Latency: from just before COMMIT is sent to the moment a subscriber holds the message, at 500 transactions/s over four
   connections, walcast and LISTEN/NOTIFY in turns, never at the same time. Postgres has fsync and synchronous_commit on.
 
@@ -274,6 +276,61 @@ def measure_memory(bench, rows):
         bench.line("the same: rows/s", f"{rows / drain.seconds:,.0f}")
 
 
+# ---- transactions in progress
+
+LARGE = ("insert into todos (workspace_id, title, body) select i %% %s, 'Buy oat milk ' || i, repeat('x', 60) "
+         "from generate_series(1, %s) i")
+
+
+def measure_streaming(bench, rows, repetitions):
+    """In turns, an agent that takes transactions whole and one that takes them in progress."""
+    with servers(bench) as (postgres, redis, path):
+        client = redis.client()
+        text = path.with_name("whole.toml").read_text().replace("length = 10000000", "length = 1000")
+        paths = {"whole": path.with_name("large.toml"), "streaming": path.with_name("streaming.toml")}
+        paths["whole"].write_text(text)
+        paths["streaming"].write_text(text.replace("[source]", "[source]\nstreaming = true"))
+        waits, drains, memory = {"whole": [], "streaming": []}, {"whole": [], "streaming": []}, {}
+        last_id = int(client.hget("walcast:position", "sync_id"))
+        for repetition in range(repetitions + 1):
+            for mode, configuration in paths.items():
+                with Agent(configuration) as agent:
+                    agent.wait_streaming()
+                    connection = postgres.connect(autocommit=False)
+                    connection.cursor().execute(LARGE, [WORKSPACES, rows])
+                    connection.commit()
+                    begin = time.monotonic()
+                    last_id += rows
+                    wait_until(lambda: int(client.hget("walcast:position", "sync_id")) >= last_id, 300, "the last message", every=0.002)
+                    waits[mode].append(time.monotonic() - begin)
+                    memory[mode] = max(memory.get(mode, 0), agent.rss_max())
+                    connection.close()
+                    agent.stop()
+        start = client.hgetall("walcast:position")
+        copy_slot(postgres, "walcast", "base")
+        for _ in range(5):
+            postgres.execute(LARGE, [WORKSPACES, rows])
+        postgres.execute("checkpoint")
+        for repetition in range(repetitions + 1):
+            for mode, configuration in paths.items():
+                copy_slot(postgres, "base", "walcast")
+                client.flushall()
+                client.hset("walcast:position", mapping=start)
+                drain, _ = drain_by_walcast(redis, configuration, last_id + 5 * rows)
+                drains[mode].append(5 * rows / drain.seconds)
+        bench.expect(int(client.hget("walcast:position", "sync_id")) == last_id + 5 * rows, "streaming: ids do not match")
+
+        def compare(measured, what, form):
+            ours, theirs = measured["streaming"][1:], measured["whole"][1:]  # The first is the warm-up.
+            ratios = [our / their for our, their in zip(ours, theirs)]
+            bench.line(what, form(statistics.median(ours)), f"whole {form(statistics.median(theirs))}",
+                       f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        compare(waits, f"streaming, {rows:,} rows: COMMIT to last message", lambda seconds: f"{seconds * 1000:,.0f} ms")
+        compare(drains, f"streaming, 5 x {rows:,} rows: drain, rows/s", lambda rate: f"{rate:,.0f}")
+        bench.line("streaming: memory", f"{memory['streaming'] / 2**20:.1f} MiB", f"whole {memory['whole'] / 2**20:.1f} MiB",
+                   target="≤ 64 MiB", met=memory["streaming"] <= 64 * 2**20)
+
+
 # ---- latency
 
 INSERT = "insert into todos (workspace_id, title, body) values (%s, %s, 'Two litres, the unsweetened one.')"
@@ -411,7 +468,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a small run that checks that everything arrives; targets are not judged")
     parser.add_argument("--rows", type=int, default=500_000, help="of each backlog (default 500000)")
     parser.add_argument("--repetitions", type=int, default=5, help="of each measurement, after a warm-up (default 5)")
-    parser.add_argument("--only", action="append", choices=["tens", "singles", "memory", "latency"], help="may be repeated")
+    parser.add_argument("--only", action="append", choices=["tens", "singles", "memory", "streaming", "latency"], help="may be repeated")
     parser.add_argument("--appendonly", action="store_true", help="Redis with its append-only file on")
     bench = Bench(parser.parse_args())
     options = bench.options
@@ -422,6 +479,7 @@ def main():
         "tens": lambda: measure_drain(bench, "transactions of 10", rows, 10, repetitions),
         "singles": lambda: measure_drain(bench, "single rows", rows, 1, repetitions),
         "memory": lambda: measure_memory(bench, memory_rows),
+        "streaming": lambda: measure_streaming(bench, memory_rows // 4, repetitions),
         "latency": lambda: measure_latency(bench, 500, seconds, 1 if options.quick else 3),
     }
     for name, measure in parts.items():

@@ -141,13 +141,23 @@ def _close_all():
         server.close()
 
 
+def postgres_bindir(major=15):
+    """Where the server of that version lives: Debian's 15, the others where get_postgres.sh puts them."""
+    if int(major) == 15:
+        return pathlib.Path("/usr/lib/postgresql/15/bin")
+    bindir = REPOSITORY / f"build/postgres/{int(major)}/bin"
+    if not bindir.exists():
+        subprocess.run([REPOSITORY / "tests/support/get_postgres.sh", str(major)], check=True)
+    return bindir
+
+
 class Postgres(Server):
     """A cluster made by initdb, trusting local connections unless `hba` says otherwise."""
 
     death_signal = signal.SIGQUIT  # The postmaster then ends its children; after a SIGKILL they would linger a while.
     stop_signals = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
-    def __init__(self, version_bindir="/usr/lib/postgresql/15/bin", settings=None, hba=None, started=True):
+    def __init__(self, version_bindir=postgres_bindir(), settings=None, hba=None, started=True):
         super().__init__("postgres")
         self.bindir = pathlib.Path(version_bindir)
         self.data = self.directory / "data"
@@ -404,17 +414,21 @@ def config(postgres, redis, rules, **overrides):
     """A configuration file's text.
 
     `postgres` and `redis` are servers or URLs. A rule is a dict of table, model, channels, unroutable. Overrides:
-    db, slot, publication, plugin, prefix, history (a dict of length and age).
+    db, slot, publication, plugin, format_version, streaming, spool, origin, bad_rows, prefix, history (a dict of
+    length and age), values (a dict of numbers and bytea).
     """
     source = {"url": postgres if isinstance(postgres, str) else postgres.url(overrides.pop("db", "postgres"))}
-    for key, default in (("slot", "walcast"), ("publication", "walcast"), ("plugin", None)):
+    for key, default in (("slot", "walcast"), ("publication", "walcast"), ("plugin", None), ("format_version", None),
+                         ("streaming", None), ("spool", None), ("origin", None), ("bad_rows", None)):
         value = overrides.pop(key, default)
         if value is not None:
             source[key] = value
     target = {"url": redis if isinstance(redis, str) else redis.url(), "prefix": overrides.pop("prefix", "walcast:"),
               "history": overrides.pop("history", {"length": 100000, "age": "24h"})}
+    values = overrides.pop("values", None)
     assert not overrides, f"unknown overrides: {overrides}"
     sections = [_table("[source]", source), _table("[redis]", target)] + [_table("[[rule]]", rule) for rule in rules]
+    sections += [_table("[values]", values)] if values else []
     return "\n".join(sections)
 
 

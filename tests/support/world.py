@@ -17,9 +17,9 @@ _numbers = itertools.count(1)
 
 
 class World:
-    """Servers given are shared and left alone; those made here are ended here."""
+    """Servers given are shared and left alone; those made here are ended here. `database` ends CREATE DATABASE."""
 
-    def __init__(self, rules=(), postgres=None, redis=None, tables="", record=False, agent_options=None, **options):
+    def __init__(self, rules=(), postgres=None, redis=None, tables="", record=False, database="", **options):
         self._owned = []
         self._connections = []
         self.agents = []
@@ -32,7 +32,7 @@ class World:
         self.prefix = options.get("prefix", "walcast:")
         self.client = self.redis.client()
         self.client.flushall()
-        self.postgres.execute(f"create database {self.db}")
+        self.postgres.execute(f"create database {self.db} {database}")
         self.connection = self.connect()
         if tables:
             self.sql(tables)
@@ -68,7 +68,7 @@ class World:
     # The database.
 
     def connect(self, **parameters):
-        connection = self.postgres.connect(self.db, options="-c statement_timeout=120s", **parameters)
+        connection = self.postgres.connect(self.db, options="-c statement_timeout=120s -c client_encoding=utf8", **parameters)
         self._connections.append(connection)
         return connection
 
@@ -125,8 +125,13 @@ class World:
         """Waits until Redis has everything that is committed now."""
         # A message of a prefix that means nothing to walcast: it takes no id.
         lsn = history.lsn_number(self.sql("select pg_logical_emit_message(true, 'barrier', '')::text")[0][0])
-        wait_until(lambda: self.position_lsn() >= lsn, timeout,
-                   lambda: f"the position reaches {lsn:X}: {self.position()}\n" + self.logs())
+        def settled():
+            ended = bool(self.agents) and not any(agent.alive() for agent in self.agents)  # Before the position is read.
+            if self.position_lsn() >= lsn:
+                return True
+            if ended:
+                raise ChildProcessError(f"no agent runs, and the position is not at {lsn:X}: {self.position()}\n" + self.logs())
+        wait_until(settled, timeout, lambda: f"the position reaches {lsn:X}: {self.position()}\n" + self.logs())
 
     def logs(self):
         return "\n---\n".join(agent.log()[-3000:] for agent in self.agents)
