@@ -15,6 +15,7 @@
 namespace walcast {
 
 using Lines = std::vector<std::string>;
+using namespace std::string_literals;
 
 static Relation notes() {
     return relation_of("notes").key("id").column("room").column("body");
@@ -339,6 +340,89 @@ TEST(BatchBuilder, KeepsAnActionBelowItsLimitWhenManyColumnsAreLarge) {
 
     auto batch = fixture.builder.take({});
     EXPECT_LT(batch.messages[0].body_end - batch.messages[0].body_begin, 1000U);
+}
+
+// --- rows that cannot be written ---
+
+static const std::string not_utf8 = "\xff\xfe";
+
+TEST(BatchBuilder, TakesARowBackThatCannotBeWritten) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule(), note_rule().channel("all")});
+    BuilderFixture without({note_rule(), note_rule().channel("all")});
+    for (auto* builder : {&fixture.builder, &without.builder})
+        builder->add(note("7", "a", relation).change(), 42);
+
+    for (const auto* room : {"a", "b"})
+        EXPECT_THROW(
+            fixture.builder.add(note("8", room, relation).with("body", not_utf8).change(), 43),
+            ValueError);
+
+    for (auto* builder : {&fixture.builder, &without.builder})
+        builder->add(note("9", "a", relation).change(), 44);
+    EXPECT_EQ(fixture.lines(), without.lines());
+}
+
+TEST(BatchBuilder, LeavesNothingBehindOfARowThatIsTheFirst) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+
+    EXPECT_THROW(fixture.builder.add(note("8", "a", relation).with("body", not_utf8).change(), 43),
+                 ValueError);
+
+    EXPECT_TRUE(fixture.builder.is_empty());
+    EXPECT_TRUE(fixture.lines().empty());
+}
+
+TEST(BatchBuilder, SetsARowAsideWithItsBytesAndResetsItsModelOnceATransaction) {
+    auto relation = notes();
+    auto bad = note("8", "a", relation).with("body", not_utf8);
+    BuilderFixture fixture({note_rule()});
+
+    fixture.builder.set_aside(bad.change(), 43, "column \"body\": not\nUTF-8", "raw\n\0bytes"s);
+    fixture.builder.set_aside(bad.change(), 44, "again", "raw");
+    auto batch = fixture.builder.take({});
+
+    ASSERT_EQ(batch.messages.size(), 3U);
+    const auto& letter = batch.messages[0];
+    EXPECT_EQ(letter.kind, Message::Kind::dead_letter);
+    EXPECT_EQ(letter.last_sync_id, 43U);
+    EXPECT_EQ(batch.text(letter.body_begin, letter.body_end),
+              "public.notes\n0/C8\n738\ncolumn \"body\": not UTF-8\nraw\n\0bytes"s);
+    EXPECT_EQ(batch.messages[1].kind, Message::Kind::reset);
+    EXPECT_EQ(batch.text(batch.messages[1].body_begin, batch.messages[1].body_end),
+              R"("modelName":"Note","reason":"bad_row")");
+    EXPECT_EQ(batch.messages[2].kind, Message::Kind::dead_letter);
+    EXPECT_EQ(fixture.builder.counts().set_aside, 2U);
+    EXPECT_EQ(fixture.builder.take_notices().size(), 1U);
+}
+
+TEST(BatchBuilder, ResetsEverythingForATableWhoseVeryNamesCannotBeWritten) {
+    Relation relation = relation_of("notes").key("id").column("room").column(
+        "bo\xff"
+        "dy");
+    auto bad = note("8", "a", relation);
+    BuilderFixture fixture({note_rule()});
+    EXPECT_THROW(fixture.builder.add(bad.change(), 43), ValueError);
+
+    fixture.builder.set_aside(bad.change(), 43, "names", "raw");
+    auto batch = fixture.builder.take({});
+
+    ASSERT_EQ(batch.messages.size(), 2U);
+    EXPECT_EQ(batch.text(batch.messages[1].body_begin, batch.messages[1].body_end),
+              R"("reason":"bad_row")");
+}
+
+TEST(BatchBuilder, KeepsOnlyTheBeginningOfAGiantRowThatItSetsAside) {
+    auto relation = notes();
+    auto bad = note("8", "a", relation);
+    BuilderFixture fixture({note_rule()}, {.dead_letter_bytes = 10});
+
+    fixture.builder.set_aside(bad.change(), 43, "why", std::string(1000, 'x'));
+    auto batch = fixture.builder.take({});
+
+    auto body = batch.text(batch.messages[0].body_begin, batch.messages[0].body_end);
+    EXPECT_TRUE(body.ends_with("why\n" + std::string(10, 'x'))) << body;
 }
 
 // --- resets ---
