@@ -178,10 +178,10 @@ class Sessions:
 class Workload:
     """Makes `setup`, and with write() `steps`."""
 
-    def __init__(self, seed, major=15, moves_tables=True):
+    def __init__(self, seed, major=15, publishes_parts=True):
         self.random = random.Random(seed)
         self.major = major
-        self.moves_tables = moves_tables  # Attach, detach, drop and create again.
+        self.publishes_parts = publishes_parts and major >= 15  # Row filters and column lists.
         self.setup, self.steps, self.tables = list(SETUP), [], []
         self.savepoints = [0] * SESSIONS
         self.prepared, self.ever_full, self.never_full, self.filtered, self.listed = [], set(), set(), set(), {}
@@ -197,7 +197,7 @@ class Workload:
         for kind in ["plain"] + self.random.sample(["plain", "composite", "textual", "indexed", "partitioned", "child", "loose"],
                                                    self.random.randint(2, 5)):
             self.tables.append(self._make_table(kind, f"{schema}.{ident(names.pop())}"))
-        if self.moves_tables and self.major >= 15 and self.random.random() < 0.4:
+        if self.publishes_parts and self.random.random() < 0.4:
             self._publish_parts()
 
     def _make_table(self, kind, name):
@@ -246,6 +246,9 @@ class Workload:
         elif kind not in ("loose", "indexed") and self.random.random() < 0.3:
             self.setup.append(f"alter table {name} replica identity full")
             self.ever_full.add(name)
+            # A partition has an identity of its own.
+            self.setup += [f"alter table {self._leaf(name, leaf)} replica identity full" for leaf in (0, 1, "rest")
+                           if kind == "partitioned" and self.random.random() < 0.6]
         return Table(name, kind, keys, row_filter)
 
     def _publish_parts(self):
@@ -482,7 +485,7 @@ class Workload:
         identity = ["default"] + ["full"] * (table.name not in self.never_full)
         identity += [f"using index {ident('by code é')}"] * 2 * (table.kind == "indexed")
         choices += [f"replica identity {self.random.choice(identity)}"] * 2
-        choice = self.random.choice(choices + ["moved"] * self.moves_tables)
+        choice = self.random.choice(choices + ["moved"])
         if choice == "moved":
             return self._move(session, table, sessions)
         if choice == "replica identity full":
