@@ -128,4 +128,20 @@ asio::awaitable<std::vector<TypeDescription>> describe_types(PgConnection& conne
     co_return types;
 }
 
+asio::awaitable<TableDescription> learn_of(asio::any_io_executor executor, std::string conninfo,
+                                           Relation relation, Catalog& catalog) {
+    PgConnection asking(executor, std::move(conninfo), PgConnection::Mode::sql);
+    co_await asking.open();
+    auto table = co_await describe_table(asking, relation);
+    std::vector<std::uint32_t> types;
+    for (const auto& column : relation.columns) types.push_back(column.type_oid);
+    for (const auto& column : table.columns) types.push_back(column.type_oid);
+    catalog.add_types(co_await describe_types(asking, std::move(types)));
+    // A table that is gone by now keeps the key that it had.
+    auto oid = table.oid != 0 ? table.oid : relation.oid;
+    if (table.oid != 0 || !catalog.knows_table(oid))
+        catalog.set_primary_key(oid, table.primary_key);
+    co_return table;
+}
+
 }  // namespace walcast

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "agent/catalog.hpp"
 #include "agent/pg_connection.hpp"
 #include "decoders/event.hpp"
 #include "decoders/json_type.hpp"
@@ -16,6 +17,11 @@ asio::awaitable<TableDescription> describe_table(PgConnection& connection, Relat
 // Asks about types and all that they are made of. Built-in ones are left out.
 asio::awaitable<std::vector<TypeDescription>> describe_types(PgConnection& connection,
                                                              std::vector<std::uint32_t> oids);
+
+// Asks about a relation and its types on a connection of its own, and notes in `catalog` what it
+// hears. `catalog` must outlive the call.
+asio::awaitable<TableDescription> learn_of(asio::any_io_executor executor, std::string conninfo,
+                                           Relation relation, Catalog& catalog);
 
 // The OIDs from which on types are not built in.
 inline constexpr std::uint32_t first_catalog_oid = 10'000;

@@ -40,6 +40,7 @@ Session::Session(asio::any_io_executor executor, Settings settings, const std::v
       log_(log),
       limits_(settings.limits),
       plugin_(settings.stream.plugin),
+      is_without_truncates_(plugin_ == Plugin::wal2json && settings.stream.format_version == 1),
       bad_rows_(settings.bad_rows),
       router_(rules, stream_.catalog(), settings.without_id),
       builder_(router_, settings.limits.batches),
@@ -158,24 +159,9 @@ asio::awaitable<void> Session::learn(std::string_view message, Lsn start) {
         auto is_as_we_began =
             !described.is_incomplete && !described.is_known && catalog.knows(relation);
         if (is_as_we_began) co_return;
-        PgConnection asking(executor_, conninfo_, PgConnection::Mode::sql);
-        auto opening = asking.open();
-        if (!co_await within(limits_.connect, std::move(opening)))
-            throw PgError("postgres: no answer");
-        auto asking_table = describe_table(asking, relation);
-        auto table = co_await within(limits_.connect, std::move(asking_table));
-        if (!table) throw PgError("postgres: no answer from the catalog");
-        std::vector<std::uint32_t> types;
-        for (const auto& column : relation.columns) types.push_back(column.type_oid);
-        for (const auto& column : table->columns) types.push_back(column.type_oid);
-        auto asking_types = describe_types(asking, std::move(types));
-        auto found = co_await within(limits_.connect, std::move(asking_types));
-        if (!found) throw PgError("postgres: no answer from the catalog");
-        catalog.add_types(*found);
-        // A table that is gone by now keeps the key that it had.
-        auto oid = table->oid != 0 ? table->oid : relation.oid;
-        if (table->oid != 0 || !catalog.knows_table(oid))
-            catalog.set_primary_key(oid, table->primary_key);
+        auto asking = learn_of(executor_, conninfo_, relation, catalog);
+        auto table = co_await within(limits_.connect, std::move(asking));
+        if (!table) throw PgError("postgres: no answer while reading the catalog");
         router_.forget(relation);
         if (described.is_incomplete) decoder_->learn(*table);
         if (described.is_incomplete || repeated_id_) decode(message, start);
@@ -417,6 +403,9 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
 }
 
 void Session::warn_of_tables() {
+    if (is_without_truncates_)
+        log_.warn(
+            "wal2json's format 1 does not tell of TRUNCATE: [source] format_version = 2 does");
     for (const auto& rule : rules_) {
         auto is_matched = false;
         for (const auto& table : stream_.facts().published) {

@@ -102,6 +102,7 @@ private:
     Log& log_;
     Limits limits_;
     Plugin plugin_;
+    bool is_without_truncates_;
     BadRows bad_rows_;
     Router router_;
     BatchBuilder builder_;

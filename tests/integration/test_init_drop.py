@@ -1,7 +1,10 @@
 """`init` makes the publication, the slot and the first position; `drop` takes slot and publication away."""
 
+import re
+
 import pytest
 
+from support.servers import Postgres, wait_until
 from support.world import World
 
 RULES = [{"table": "public.todos", "model": "Todo", "channels": ["all"]}, {"table": "notes.pages", "model": "Page", "channels": ["all"]}]
@@ -148,3 +151,37 @@ def test_init_after_drop_begins_a_new_epoch_or_goes_on_above(world):
     assert world.position()["epoch"] != epoch
     first = world.messages("all")[0]
     assert first["type"] == "reset" and first["lastSyncId"] > 1
+
+
+def test_init_says_how_to_let_wal2json_be_loaded(redis):
+    with Postgres() as server:
+        if not server.knows("output_plugin_libraries"):
+            pytest.skip("this minor release loads any plugin")
+        with World(RULES, server, redis, TABLES, plugin="wal2json") as one:
+            refused = one.walcast("init")
+            assert refused.returncode == 1
+            statement, = re.findall(r"(ALTER SYSTEM SET output_plugin_libraries = [^;]*);", refused.stderr)
+            assert one.client.exists("walcast:position") == 0 and one.postgres.slot(one.slot) is None
+
+            # As it says.
+            one.sql(statement)
+            one.sql("select pg_reload_conf()")
+            wait_until(lambda: "wal2json" in one.postgres.execute("show output_plugin_libraries")[0][0], what="setting is in force")
+            one.init().agent()
+            assert publications(one) == []
+            one.sql("insert into todos values (1)")
+            one.settle()
+            assert len(one.actions("all")) == 1
+            one.agents[0].stop()
+
+            dropped = one.walcast("drop")
+            assert dropped.returncode == 0, dropped.stderr
+            assert one.postgres.slot(one.slot) is None
+
+
+def test_a_slot_of_the_other_plugin_is_named(postgres, redis):
+    with World(RULES, postgres, redis, TABLES, plugin="wal2json") as one:
+        text = one.config().replace('plugin = "wal2json"', 'plugin = "pgoutput"')
+        assert one.walcast("init", config_text=text).returncode == 0
+        wrong = one.walcast("init")
+        assert wrong.returncode == 1 and "has plugin \"pgoutput\", not wal2json" in wrong.stderr

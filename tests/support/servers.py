@@ -194,7 +194,14 @@ class Postgres(Server):
     def _options(self):
         settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": self.directory,
                     "logging_collector": "off", **self.settings}
+        if "output_plugin_libraries" in settings and not self.knows("output_plugin_libraries"):
+            del settings["output_plugin_libraries"]  # Minor releases before August 2026 load any.
         return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+
+    def knows(self, setting):
+        described = subprocess.run([self.bindir / "postgres", "--describe-config"], check=True, capture_output=True, text=True,
+                                   cwd=self.directory, **self._identity()).stdout
+        return any(line.split("\t")[0] == setting for line in described.splitlines())
 
     def _accepts(self):
         if not self.alive():
