@@ -1,11 +1,12 @@
 #include "agent/config.hpp"
 
+#include "agent/config_keys.hpp"
+
 #include <fmt/format.h>
 #include <fnmatch.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -15,147 +16,6 @@ namespace walcast {
 
 namespace {
 
-// A key with one value. All take text, so that file and environment are read alike.
-struct Key {
-    enum class Kind { text, number, boolean, secret };  // A secret is not repeated in errors.
-    std::string_view path;
-    Kind kind;
-    void (*set)(Config& config, const std::string& text);  // Throws std::invalid_argument.
-};
-
-std::uint64_t read_count(const std::string& text) {
-    std::uint64_t count = 0;
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-    if (error != std::errc{} || end != text.data() + text.size() || count == 0)
-        throw std::invalid_argument("expected a number above 0");
-    return count;
-}
-
-std::uint64_t read_bytes(const std::string& text) {
-    std::uint64_t count = 0;
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-    std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-    auto shift = unit == "kB"   ? 10U
-                 : unit == "MB" ? 20U
-                 : unit == "GB" ? 30U
-                 : unit == "TB" ? 40U
-                                : 0U;
-    if (error != std::errc{} || count == 0 || shift == 0 || count > 1'000'000)
-        throw std::invalid_argument("expected a size such as \"512MB\" or \"8GB\"");
-    return count << shift;
-}
-
-bool read_boolean(const std::string& text) {
-    if (text == "true") return true;
-    if (text == "false") return false;
-    throw std::invalid_argument("expected true or false");
-}
-
-// One of a few words.
-template <typename Choice>
-Choice read_choice(const std::string& text,
-                   std::initializer_list<std::pair<std::string_view, Choice>> choices) {
-    std::string expected;
-    for (const auto& [word, choice] : choices) {
-        if (text == word) return choice;
-        expected += fmt::format("{}\"{}\"", expected.empty() ? "" : " or ", word);
-    }
-    throw std::invalid_argument("expected " + expected);
-}
-
-std::chrono::seconds read_age(const std::string& text) {
-    std::int64_t count = 0;
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-    std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-    auto seconds = unit == "s"   ? 1
-                   : unit == "m" ? 60
-                   : unit == "h" ? 3600
-                   : unit == "d" ? 86400
-                                 : 0;
-    if (error != std::errc{} || count <= 0 || count > 36500LL * 86400 / std::max(seconds, 1) ||
-        seconds == 0)
-        throw std::invalid_argument("expected a time such as \"90s\", \"30m\", \"24h\" or \"7d\"");
-    return std::chrono::seconds{count * seconds};
-}
-
-void expect_slot_name(const std::string& text) {
-    auto is_valid =
-        !text.empty() && text.size() <= 63 &&
-        text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos;
-    if (!is_valid) throw std::invalid_argument("a slot's name has 1 to 63 of a-z, 0-9 and _");
-}
-
-const Key keys[] = {
-    {"source.url", Key::Kind::secret,
-     [](Config& config, const std::string& text) { config.source.url = text; }},
-    {"source.slot", Key::Kind::text,
-     [](Config& config, const std::string& text) {
-         expect_slot_name(text);
-         config.source.slot = text;
-     }},
-    {"source.publication", Key::Kind::text,
-     [](Config& config, const std::string& text) {
-         if (text.empty() || text.size() > 63)
-             throw std::invalid_argument("a publication's name has 1 to 63 bytes");
-         config.source.publication = text;
-     }},
-    {"source.plugin", Key::Kind::text,
-     [](Config& config, const std::string& text) {
-         config.source.plugin = read_choice<Plugin>(
-             text, {{"pgoutput", Plugin::pgoutput}, {"wal2json", Plugin::wal2json}});
-     }},
-    {"source.format_version", Key::Kind::number,
-     [](Config& config, const std::string& text) {
-         if (text != "1" && text != "2") throw std::invalid_argument("expected 1 or 2");
-         config.source.format_version = text == "1" ? 1 : 2;
-     }},
-    {"source.streaming", Key::Kind::boolean,
-     [](Config& config, const std::string& text) {
-         config.source.is_streaming = read_boolean(text);
-     }},
-    {"source.spool.directory", Key::Kind::text,
-     [](Config& config, const std::string& text) {
-         if (!text.starts_with('/')) throw std::invalid_argument("expected an absolute path");
-         config.source.spool.directory = text;
-     }},
-    {"source.spool.size", Key::Kind::text,
-     [](Config& config, const std::string& text) {
-         config.source.spool.bytes_max = read_bytes(text);
-     }},
-    {"source.origin", Key::Kind::text,
-     [](Config& config, const std::string& text) {
-         config.source.is_without_origins =
-             read_choice<bool>(text, {{"any", false}, {"none", true}});
-     }},
-    {"source.bad_rows", Key::Kind::text,
-     [](Config& config, const std::string& text) {
-         config.source.bad_rows = read_choice<BadRows>(
-             text, {{"stop", BadRows::stop}, {"set_aside", BadRows::set_aside}});
-     }},
-    {"values.numbers", Key::Kind::text,
-     [](Config& config, const std::string& text) {
-         using Numbers = JsonPolicy::Numbers;
-         config.values.numbers = read_choice<Numbers>(text, {{"exact", Numbers::exact},
-                                                             {"strings", Numbers::strings},
-                                                             {"numbers", Numbers::numbers}});
-     }},
-    {"values.bytea", Key::Kind::text,
-     [](Config& config, const std::string& text) {
-         using Bytes = JsonPolicy::Bytes;
-         config.values.bytes =
-             read_choice<Bytes>(text, {{"hex", Bytes::hex}, {"base64", Bytes::base64}});
-     }},
-    {"redis.url", Key::Kind::secret,
-     [](Config& config, const std::string& text) { config.redis.address = parse_redis_url(text); }},
-    {"redis.prefix", Key::Kind::text,
-     [](Config& config, const std::string& text) { config.redis.prefix = text; }},
-    {"redis.history.length", Key::Kind::number,
-     [](Config& config, const std::string& text) {
-         config.redis.history_length = read_count(text);
-     }},
-    {"redis.history.age", Key::Kind::text,
-     [](Config& config, const std::string& text) { config.redis.history_age = read_age(text); }},
-};
 constexpr std::string_view sections[] = {"source", "source.spool",  "values",
                                          "redis",  "redis.history", "rule"};
 constexpr std::string_view rule_keys[] = {"table", "model", "channels", "id", "unroutable"};
@@ -202,7 +62,7 @@ std::vector<std::string_view> names_in(std::string_view section) {
         }
         names.push_back(path.substr(0, path.find('.')));
     };
-    for (const auto& key : keys) add(key.path);
+    for (const auto& key : config_keys()) add(key.path);
     if (section.empty()) names.emplace_back("rule");
     return names;
 }
@@ -215,21 +75,21 @@ std::vector<std::string_view> names_in(std::string_view section) {
 }
 
 // Throws std::invalid_argument that repeats the value, where it is no secret.
-void set(Config& config, const Key& key, const std::string& text) {
+void set(Config& config, const ConfigKey& key, const std::string& text) {
     try {
         key.set(config, text);
     } catch (const std::invalid_argument& error) {
-        if (key.kind == Key::Kind::secret) throw;
+        if (key.kind == ConfigKey::Kind::secret) throw;
         throw std::invalid_argument(fmt::format("\"{}\": {}", text, error.what()));
     }
 }
 
-std::string text_of(const toml::node& node, const Key& key) {
-    if (key.kind == Key::Kind::number) {
+std::string text_of(const toml::node& node, const ConfigKey& key) {
+    if (key.kind == ConfigKey::Kind::number) {
         if (auto number = node.value_exact<std::int64_t>()) return fmt::to_string(*number);
         throw std::invalid_argument("expected a number");
     }
-    if (key.kind == Key::Kind::boolean) {
+    if (key.kind == ConfigKey::Kind::boolean) {
         if (auto is_true = node.value_exact<bool>()) return *is_true ? "true" : "false";
         throw std::invalid_argument("expected true or false");
     }
@@ -246,9 +106,10 @@ void read_value(Config& config, const toml::node& node, const std::string& path,
         if (inner == nullptr) place.fail(fmt::format("{}: expected a table", path));
         return read_section(config, *inner, path);
     }
-    const auto* key = std::find_if(std::begin(keys), std::end(keys),
-                                   [&](const Key& k) { return k.path == path; });
-    if (key == std::end(keys)) unknown_key(place, name, section, names_in(section));
+    auto known = config_keys();
+    auto key = std::find_if(known.begin(), known.end(),
+                            [&](const ConfigKey& k) { return k.path == path; });
+    if (key == known.end()) unknown_key(place, name, section, names_in(section));
     try {
         set(config, *key, text_of(node, *key));
     } catch (const std::invalid_argument& error) {
@@ -345,7 +206,7 @@ void read_section(Config& config, const toml::table& table, const std::string& s
 }
 
 void apply_environment(Config& config, const Environment& environment) {
-    for (const auto& key : keys) {
+    for (const auto& key : config_keys()) {
         std::string name = "WALCAST_";
         for (auto character : key.path)
             name += character == '.'

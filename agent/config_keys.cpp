@@ -1,0 +1,157 @@
+#include "agent/config_keys.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <initializer_list>
+#include <stdexcept>
+#include <utility>
+
+namespace walcast {
+
+namespace {
+
+using Kind = ConfigKey::Kind;
+
+std::uint64_t read_count(const std::string& text) {
+    std::uint64_t count = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    if (error != std::errc{} || end != text.data() + text.size() || count == 0)
+        throw std::invalid_argument("expected a number above 0");
+    return count;
+}
+
+std::uint64_t read_bytes(const std::string& text) {
+    std::uint64_t count = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+    auto shift = unit == "kB"   ? 10U
+                 : unit == "MB" ? 20U
+                 : unit == "GB" ? 30U
+                 : unit == "TB" ? 40U
+                                : 0U;
+    if (error != std::errc{} || count == 0 || shift == 0 || count > 1'000'000)
+        throw std::invalid_argument("expected a size such as \"512MB\" or \"8GB\"");
+    return count << shift;
+}
+
+bool read_boolean(const std::string& text) {
+    if (text == "true") return true;
+    if (text == "false") return false;
+    throw std::invalid_argument("expected true or false");
+}
+
+// One of a few words.
+template <typename Choice>
+Choice read_choice(const std::string& text,
+                   std::initializer_list<std::pair<std::string_view, Choice>> choices) {
+    std::string expected;
+    for (const auto& [word, choice] : choices) {
+        if (text == word) return choice;
+        expected += fmt::format("{}\"{}\"", expected.empty() ? "" : " or ", word);
+    }
+    throw std::invalid_argument("expected " + expected);
+}
+
+std::chrono::seconds read_age(const std::string& text) {
+    std::int64_t count = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+    auto seconds = unit == "s"   ? 1
+                   : unit == "m" ? 60
+                   : unit == "h" ? 3600
+                   : unit == "d" ? 86400
+                                 : 0;
+    if (error != std::errc{} || count <= 0 || count > 36500LL * 86400 / std::max(seconds, 1) ||
+        seconds == 0)
+        throw std::invalid_argument("expected a time such as \"90s\", \"30m\", \"24h\" or \"7d\"");
+    return std::chrono::seconds{count * seconds};
+}
+
+void expect_slot_name(const std::string& text) {
+    auto is_valid =
+        !text.empty() && text.size() <= 63 &&
+        text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos;
+    if (!is_valid) throw std::invalid_argument("a slot's name has 1 to 63 of a-z, 0-9 and _");
+}
+
+constexpr ConfigKey keys[] = {
+    {"source.url", Kind::secret,
+     [](Config& config, const std::string& text) { config.source.url = text; }},
+    {"source.slot", Kind::text,
+     [](Config& config, const std::string& text) {
+         expect_slot_name(text);
+         config.source.slot = text;
+     }},
+    {"source.publication", Kind::text,
+     [](Config& config, const std::string& text) {
+         if (text.empty() || text.size() > 63)
+             throw std::invalid_argument("a publication's name has 1 to 63 bytes");
+         config.source.publication = text;
+     }},
+    {"source.plugin", Kind::text,
+     [](Config& config, const std::string& text) {
+         config.source.plugin = read_choice<Plugin>(
+             text, {{"pgoutput", Plugin::pgoutput}, {"wal2json", Plugin::wal2json}});
+     }},
+    {"source.format_version", Kind::number,
+     [](Config& config, const std::string& text) {
+         if (text != "1" && text != "2") throw std::invalid_argument("expected 1 or 2");
+         config.source.format_version = text == "1" ? 1 : 2;
+     }},
+    {"source.streaming", Kind::boolean,
+     [](Config& config, const std::string& text) {
+         config.source.is_streaming = read_boolean(text);
+     }},
+    {"source.spool.directory", Kind::text,
+     [](Config& config, const std::string& text) {
+         if (!text.starts_with('/')) throw std::invalid_argument("expected an absolute path");
+         config.source.spool.directory = text;
+     }},
+    {"source.spool.size", Kind::text,
+     [](Config& config, const std::string& text) {
+         config.source.spool.bytes_max = read_bytes(text);
+     }},
+    {"source.origin", Kind::text,
+     [](Config& config, const std::string& text) {
+         config.source.is_without_origins =
+             read_choice<bool>(text, {{"any", false}, {"none", true}});
+     }},
+    {"source.bad_rows", Kind::text,
+     [](Config& config, const std::string& text) {
+         config.source.bad_rows = read_choice<BadRows>(
+             text, {{"stop", BadRows::stop}, {"set_aside", BadRows::set_aside}});
+     }},
+    {"values.numbers", Kind::text,
+     [](Config& config, const std::string& text) {
+         using Numbers = JsonPolicy::Numbers;
+         config.values.numbers = read_choice<Numbers>(text, {{"exact", Numbers::exact},
+                                                             {"strings", Numbers::strings},
+                                                             {"numbers", Numbers::numbers}});
+     }},
+    {"values.bytea", Kind::text,
+     [](Config& config, const std::string& text) {
+         using Bytes = JsonPolicy::Bytes;
+         config.values.bytes =
+             read_choice<Bytes>(text, {{"hex", Bytes::hex}, {"base64", Bytes::base64}});
+     }},
+    {"redis.url", Kind::secret,
+     [](Config& config, const std::string& text) { config.redis.address = parse_redis_url(text); }},
+    {"redis.prefix", Kind::text,
+     [](Config& config, const std::string& text) { config.redis.prefix = text; }},
+    {"redis.history.length", Kind::number,
+     [](Config& config, const std::string& text) {
+         config.redis.history_length = read_count(text);
+     }},
+    {"redis.history.age", Kind::text,
+     [](Config& config, const std::string& text) { config.redis.history_age = read_age(text); }},
+};
+
+}  // namespace
+
+std::span<const ConfigKey> config_keys() {
+    return keys;
+}
+
+}  // namespace walcast
