@@ -302,12 +302,10 @@ def replica_of(items):
             known = rows.get(item.model_id)
             if (known is None) == (item.kind == "update"):
                 problems.append(f"{shown(item)}: {'no such row' if known is None else 'the row is there'}")
-            # A change of id is a delete and an insert: what the insert does not carry is in the row just removed.
+            # A change of id is a delete and an insert: what the insert does not carry is in the row just removed. What is
+            # in neither (a column just renamed) is missing, until the row is written anew.
             known = known or removed or {}
-            lacking = [name for name in item.unchanged if name not in known]
-            if lacking:
-                problems.append(f"{shown(item)}: unchanged, but not known: {lacking}")
-            rows[item.model_id] = {**item.data, **{name: known.get(name) for name in item.unchanged}}
+            rows[item.model_id] = {**item.data, **{name: known[name] for name in item.unchanged if name in known}}
         removed = {}
     return models, problems
 
@@ -429,7 +427,8 @@ def test_a_corrupted_action_is_found(server, redis):
                 "a number as a string": reader.items[:-1] + [last._replace(data={**last.data, "n": "2"})],
                 "null for a value": reader.items[:-1] + [last._replace(data={**last.data, "v": None})],
                 "a column too few": reader.items[:-1] + [last._replace(data={"id": last.data["id"]})],
-                "unchanged without a value": reader.items[:-1] + [last._replace(unchanged=("v",))],
+                "unchanged without a value": reader.items[:-1] + [last._replace(data={"id": last.data["id"], "n": last.data["n"]},
+                                                                               unchanged=("v",))],
                 "one missing": reader.items[:-1],
                 "one twice": reader.items + [last],
                 "no reset": [item for item in reader.items if not item.kind.startswith("reset")][:1] + reader.items[-1:],
