@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace walcast {
@@ -19,6 +20,11 @@ public:
     void set_primary_key(std::uint32_t oid, std::vector<std::string> columns) {
         tables_[oid] = std::move(columns);
     }
+    // Old rows of this table may lack any column but the key, though its identity is full: it is
+    // partitioned, and some partition's is another one.
+    void set_partial_old_rows(std::uint32_t oid) { partial_old_rows_.insert(oid); }
+    bool has_partial_old_rows(std::uint32_t oid) const { return partial_old_rows_.contains(oid); }
+
     void add_types(const std::vector<TypeDescription>& types) { types_.add(types); }
 
     bool knows_table(std::uint32_t oid) const { return tables_.contains(oid); }
@@ -32,6 +38,7 @@ public:
 
 private:
     std::unordered_map<std::uint32_t, std::vector<std::string>> tables_;
+    std::unordered_set<std::uint32_t> partial_old_rows_;
     JsonTypes types_;
 };
 

@@ -26,7 +26,9 @@ static constexpr std::string_view table_sql = R"(
 SELECT r.oid, rn.nspname, r.relname, t.relreplident, a.attname, a.atttypid, a.atttypmod,
     t.relreplident = 'f' OR coalesce(own.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]), false),
     y.typlen = -1 AND y.typstorage <> 'p', a.attgenerated = 'v',
-    array_position((p.indkey::int2[])[0:p.indnkeyatts - 1], a.attnum)
+    array_position((p.indkey::int2[])[0:p.indnkeyatts - 1], a.attnum),
+    (SELECT root.oid FROM pg_class root WHERE root.oid = pg_partition_root(t.oid) AND root.relreplident = 'f'
+     AND t.relispartition AND t.relreplident <> 'f')
 FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
 JOIN pg_class r ON r.oid = {1}
 JOIN pg_namespace rn ON rn.oid = r.relnamespace
@@ -55,6 +57,7 @@ asio::awaitable<TableDescription> describe_table(PgConnection& connection, Relat
         table.schema = row[1];
         table.name = row[2];
         table.replica_identity = row[3].empty() ? 'd' : row[3][0];
+        table.full_root_oid = to_oid(row[11]);
         if (row[4].empty()) continue;  // A table without columns.
         if (!row[10].empty()) key.emplace_back(to_number<int>(row[10]), row[4]);
         TableDescription::Column column;
@@ -137,6 +140,7 @@ asio::awaitable<TableDescription> learn_of(asio::any_io_executor executor, std::
     for (const auto& column : relation.columns) types.push_back(column.type_oid);
     for (const auto& column : table.columns) types.push_back(column.type_oid);
     catalog.add_types(co_await describe_types(asking, std::move(types)));
+    if (table.full_root_oid != 0) catalog.set_partial_old_rows(table.full_root_oid);
     // A table that is gone by now keeps the key that it had.
     auto oid = table.oid != 0 ? table.oid : relation.oid;
     if (table.oid != 0 || !catalog.knows_table(oid))

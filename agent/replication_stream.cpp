@@ -231,6 +231,16 @@ asio::awaitable<void> ReplicationStream::read_catalog() {
     }
     if (oid != 0) catalog_.set_primary_key(oid, std::move(key));
 
+    auto partial = co_await connection_.query(
+        "SELECT DISTINCT r.oid, n.nspname, r.relname FROM pg_class c JOIN pg_class r ON r.oid = "
+        "pg_partition_root(c.oid) JOIN pg_namespace n ON n.oid = r.relnamespace WHERE "
+        "c.relispartition AND c.relkind = 'r' AND r.relreplident = 'f' AND c.relreplident <> 'f'",
+        "compare the identities of partitions");
+    for (auto& row : partial) {
+        catalog_.set_partial_old_rows(to_number<std::uint32_t>(row[0]));
+        facts_.partial_old_rows.emplace_back(std::move(row[1]), std::move(row[2]));
+    }
+
     std::vector<std::uint32_t> types;
     for (const auto& name : settings_.publications) {
         auto sql = fmt::format(

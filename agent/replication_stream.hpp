@@ -46,6 +46,8 @@ public:
             bool has_floats = false;
         };
         std::vector<Published> published;
+        // Partitioned tables whose identity is full while that of some partition is not.
+        std::vector<std::pair<std::string, std::string>> partial_old_rows;
     };
 
     ReplicationStream(asio::any_io_executor executor, Settings settings);

@@ -27,8 +27,8 @@ std::span<const TableRule> Router::rules_of(const Relation& relation) {
     return table.rules;
 }
 
-void Router::forget(const Relation& relation) {
-    tables_.erase(&relation);
+void Router::forget() {
+    tables_.clear();
     last_relation_ = nullptr;
 }
 
@@ -52,6 +52,8 @@ TableRule Router::make_ready(const Rule& rule, const Relation& relation) const {
     ready.rule = &rule;
     ready.model = rule.model.empty() ? relation.name : rule.model;
     ready.row = RowJson(relation, catalog_.types());
+    ready.is_old_null_unknown =
+        relation.replica_identity == 'f' && catalog_.has_partial_old_rows(relation.oid);
     append_json_string(ready.model_json, ready.model);
     for (const auto& channel : rule.channels) {
         auto& parts = ready.channels.emplace_back();
@@ -81,12 +83,13 @@ enum class Known { yes, is_null, no };
 enum class Row { old_row, new_row };
 
 // What is known of a column of the row before the change.
-Known known_in_old(const Change& change, std::size_t index) {
+Known known_in_old(const TableRule& rule, const Change& change, std::size_t index) {
     if (change.old_tuple == nullptr) return Known::no;
     auto is_carried =
         change.old_kind == Change::OldTuple::full || change.relation->columns[index].is_key;
     if (!is_carried) return Known::no;
-    return (*change.old_tuple)[index].kind == Value::Kind::null ? Known::is_null : Known::yes;
+    if ((*change.old_tuple)[index].kind != Value::Kind::null) return Known::yes;
+    return rule.is_old_null_unknown ? Known::no : Known::is_null;
 }
 
 Known known_in_new(const Change& change, std::size_t index) {
@@ -109,7 +112,7 @@ bool append_channels(const TableRule& rule, const Change& change, Row row, Route
                 routes.names += part.text;
                 continue;
             }
-            auto known = row == Row::old_row ? known_in_old(change, part.index)
+            auto known = row == Row::old_row ? known_in_old(rule, change, part.index)
                                              : known_in_new(change, part.index);
             if (known == Known::no) return false;
             is_null = is_null || known == Known::is_null;
@@ -131,7 +134,7 @@ bool append_channels(const TableRule& rule, const Change& change, Row row, Route
 bool is_id_known(const TableRule& rule, const Change& change, Row row) {
     return std::all_of(rule.id.begin(), rule.id.end(), [&](std::size_t index) {
         auto known =
-            row == Row::old_row ? known_in_old(change, index) : known_in_new(change, index);
+            row == Row::old_row ? known_in_old(rule, change, index) : known_in_new(change, index);
         return known != Known::no;
     });
 }
@@ -141,7 +144,7 @@ bool has_id_changed(const TableRule& rule, const Change& change) {
     return std::any_of(rule.id.begin(), rule.id.end(), [&](std::size_t index) {
         const auto& before = (*change.old_tuple)[index];
         const auto& after = (*change.new_tuple)[index];
-        if (known_in_old(change, index) == Known::no || after.kind == Value::Kind::unchanged)
+        if (known_in_old(rule, change, index) == Known::no || after.kind == Value::Kind::unchanged)
             return false;
         return before.kind != after.kind || before.text != after.text;
     });

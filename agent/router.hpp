@@ -26,6 +26,7 @@ struct TableRule {
     std::vector<std::vector<Part>> channels;
     std::vector<std::size_t> id;
     RowJson row;
+    bool is_old_null_unknown = false;  // A null of an old row may be one that was not told.
     bool can_move_unseen =
         false;  // An update may change a channel without the stream telling from where.
 };
@@ -81,8 +82,8 @@ public:
     // ValueError when its names cannot be written.
     std::span<const TableRule> rules_of(const Relation& relation);
 
-    // The catalog has news of the relation.
-    void forget(const Relation& relation);
+    // The catalog has news: rules are made ready again.
+    void forget();
 
 private:
     struct Table {

@@ -162,7 +162,7 @@ asio::awaitable<void> Session::learn(std::string_view message, Lsn start) {
         auto asking = learn_of(executor_, conninfo_, relation, catalog);
         auto table = co_await within(limits_.connect, std::move(asking));
         if (!table) throw PgError("postgres: no answer while reading the catalog");
-        router_.forget(relation);
+        router_.forget();
         if (described.is_incomplete) decoder_->learn(*table);
         if (described.is_incomplete || repeated_id_) decode(message, start);
     }
@@ -406,6 +406,13 @@ void Session::warn_of_tables() {
     if (is_without_truncates_)
         log_.warn(
             "wal2json's format 1 does not tell of TRUNCATE: [source] format_version = 2 does");
+    for (const auto& rule : rules_)
+        for (const auto& [schema, name] : stream_.facts().partial_old_rows)
+            if (matches_table(rule, schema, name))
+                log_.warn(
+                    "table={}.{} has REPLICA IDENTITY FULL and a partition that has not, whose old "
+                    "rows then hold only the key: ALTER TABLE <partition> REPLICA IDENTITY FULL",
+                    schema, name);
     for (const auto& rule : rules_) {
         auto is_matched = false;
         for (const auto& table : stream_.facts().published) {

@@ -26,7 +26,9 @@ SELECT n.nspname, c.relname,
         SELECT 1 FROM pg_partition_tree(c.oid) t JOIN identity leaf ON leaf.oid = t.relid
         WHERE c.relkind = 'p' AND t.isleaf AND NOT leaf.is_there),
     pg_has_role(c.relowner, 'USAGE'),
-    a.attname
+    a.attname,
+    (SELECT max(g.attgenerated::text) FROM pg_attribute g
+     WHERE c.relreplident = 'f' AND g.attrelid = c.oid AND g.attnum > 0 AND g.attgenerated <> '')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN identity ON identity.oid = c.oid
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (c.relreplident = 'f' OR EXISTS (
     SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND a.attnum = ANY (i.indkey)
@@ -45,10 +47,15 @@ asio::awaitable<std::vector<PublishableTable>> publishable_tables(PgConnection& 
                               .name = row[1],
                               .has_identity = row[2] == "t",
                               .is_ours = row[3] == "t",
+                              .generated = row[5].empty() ? ' ' : row[5][0],
                               .identity = {}});
         if (!row[4].empty()) tables.back().identity.push_back(std::move(row[4]));
     }
     co_return tables;
+}
+
+std::string_view publish_generated(const PgConnection& connection) {
+    return connection.server_version() >= 180000 ? ", publish_generated_columns = stored" : "";
 }
 
 // --- slots ---
@@ -132,8 +139,20 @@ std::vector<PublishableTable> choose_tables(const Config& config,
     return chosen;
 }
 
-void refuse_what_breaks_writes(const std::vector<PublishableTable>& tables) {
+enum class Generated { published, left_out };
+
+void refuse_what_breaks_writes(const std::vector<PublishableTable>& tables, Generated generated) {
     for (const auto& table : tables) {
+        auto is_left_out = table.has_virtual_identity() ||
+                           (table.generated == 's' && generated == Generated::left_out);
+        if (is_left_out)
+            throw SetupError(fmt::format(
+                "{} has REPLICA IDENTITY FULL and a generated column that the publication leaves "
+                "out: published, its UPDATEs and DELETEs would fail. ALTER TABLE {} REPLICA "
+                "IDENTITY "
+                "DEFAULT, or, for stored columns, ALTER PUBLICATION ... SET "
+                "(publish_generated_columns = stored). Nothing was changed",
+                table.quoted_name(), table.quoted_name()));
         if (!table.has_identity)
             throw SetupError(fmt::format(
                 "{} has no primary key and no replica identity: published, its UPDATEs and DELETEs "
@@ -189,12 +208,15 @@ asio::awaitable<void> init_publication(PgConnection& connection, const Config& c
     auto all = co_await publishable_tables(connection);
     auto tables = choose_tables(config, all);
     const auto& name = config.source.publication;
-    auto look_up =
-        fmt::format("SELECT pubupdate OR pubdelete FROM pg_publication WHERE pubname = {}",
-                    quote_literal(name));
+    auto look_up = fmt::format(
+        "SELECT pubupdate OR pubdelete, to_jsonb(p) ->> 'pubgencols' FROM "
+        "pg_publication p WHERE pubname = {}",
+        quote_literal(name));
     auto found = co_await connection.query(std::move(look_up), "look the publication up");
     // What is published of inserts alone makes no write fail.
-    if (found.empty() || found[0][0] == "t") refuse_what_breaks_writes(tables);
+    auto leaves_out = connection.server_version() >= 180000 && !found.empty() && found[0][1] != "s";
+    if (found.empty() || found[0][0] == "t")
+        refuse_what_breaks_writes(tables, leaves_out ? Generated::left_out : Generated::published);
     note_unseen_moves(config, tables, say);
     // By name, and, where partitions are published for their root, the root too.
     auto list_tables = fmt::format(
@@ -215,8 +237,7 @@ asio::awaitable<void> init_publication(PgConnection& connection, const Config& c
     if (found.empty()) {
         auto sql = fmt::format(
             "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true{})",
-            quote_identifier(name), missing,
-            connection.server_version() >= 180000 ? ", publish_generated_columns = stored" : "");
+            quote_identifier(name), missing, publish_generated(connection));
         co_await run_sql(connection, std::move(sql), "create the publication", doing, say);
         co_return;
     }

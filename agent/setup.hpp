@@ -34,10 +34,14 @@ asio::awaitable<void> drop(const Config& config, Doing doing, Say say);
 struct PublishableTable {
     std::string schema;
     std::string name;
-    bool has_identity = false;          // Publishing its updates makes none fail.
-    bool is_ours = false;               // We may publish it.
+    bool has_identity = false;  // Publishing its updates makes none fail.
+    bool is_ours = false;       // We may publish it.
+    // Under full identity, 's' or 'v' where it has stored or virtual generated columns. From
+    // PostgreSQL 18 on updates fail while such a column is not published; virtual ones never are.
+    char generated = ' ';
     std::vector<std::string> identity;  // Its columns; all of them under FULL.
 
+    bool has_virtual_identity() const { return generated == 'v'; }
     std::string quoted_name() const {
         return quote_identifier(schema) + "." + quote_identifier(name);
     }
@@ -46,6 +50,9 @@ struct PublishableTable {
 // All ordinary and partitioned tables of the database, but for partitions: those come with their
 // root.
 asio::awaitable<std::vector<PublishableTable>> publishable_tables(PgConnection& connection);
+
+// What a publication's options need more on this server, so that rows come whole.
+std::string_view publish_generated(const PgConnection& connection);
 
 enum class SlotKind { lasting, temporary };
 

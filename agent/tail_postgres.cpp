@@ -50,14 +50,18 @@ static asio::awaitable<std::vector<std::string>> create_publications(PgConnectio
     std::string foreign;
     for (const auto& table : all) {
         if (!is_wanted(options, table)) continue;
-        auto& list = !table.is_ours ? foreign : table.has_identity ? whole : inserts_only;
+        auto& list = !table.is_ours                                        ? foreign
+                     : table.has_identity && !table.has_virtual_identity() ? whole
+                                                                           : inserts_only;
         list += (list.empty() ? "" : ", ") + table.quoted_name();
     }
     if (!foreign.empty())
         complain(fmt::format("not shown, since only their owner can publish them: {}", foreign));
     if (!inserts_only.empty())
-        complain(fmt::format("without primary key, so only inserts and truncates are shown: {}",
-                             inserts_only));
+        complain(
+            fmt::format("without primary key, or with a virtual column under REPLICA "
+                        "IDENTITY FULL, so only inserts and truncates are shown: {}",
+                        inserts_only));
     if (whole.empty() && inserts_only.empty()) {
         if (all.empty()) throw SetupError("postgres: this database has no tables");
         std::string wanted;
@@ -73,8 +77,8 @@ static asio::awaitable<std::vector<std::string>> create_publications(PgConnectio
         names.push_back(name + suffix);
         sql += fmt::format(
             "CREATE PUBLICATION {} FOR TABLE {} WITH (publish = '{}', publish_via_partition_root = "
-            "true);",
-            quote_identifier(names.back()), tables, actions);
+            "true{});",
+            quote_identifier(names.back()), tables, actions, publish_generated(connection));
     };
     add("", whole, "insert, update, delete, truncate");
     add("_inserts", inserts_only, "insert, truncate");

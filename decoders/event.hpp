@@ -45,6 +45,8 @@ struct TableDescription {
     char replica_identity = 'd';
     std::vector<Column> columns;  // In the order of the table named above.
     std::vector<std::string> primary_key;
+    // Set where it is a partition whose root's replica identity is full and its own is not.
+    std::uint32_t full_root_oid = 0;
 };
 
 // One column of a row as the stream gives it. `text` is a view into the message being decoded.

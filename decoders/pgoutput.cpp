@@ -63,10 +63,15 @@ std::span<const Event> PgoutputDecoder::decode(std::string_view message, Lsn /*s
         case 'P':
         case 'K':
         case 'r': two_phase(in, static_cast<char>(kind)); return yield();
+        case 'A':  // Int32(xid) Int32(subxid): void is what was sent in progress, and that is
+                   // nothing. PostgreSQL 18 has been seen to send it all the same.
+            if (state_ != State::outside) in.fail("inside a transaction");
+            in.u64();
+            in.expect_end();
+            return {};
         case 'S':
         case 'E':
         case 'c':
-        case 'A':
         case 'p': in.fail("of a transaction in progress, which was not asked for");
         default: in.fail(fmt::format("unknown kind 0x{:02x}", kind));
     }
@@ -244,7 +249,10 @@ void PgoutputDecoder::update(ByteReader& in) {
         for (std::size_t i = 0; i < new_tuple_.size(); ++i) {
             auto is_carried =
                 change.old_kind == Change::OldTuple::full || change.relation->columns[i].is_key;
-            if (new_tuple_[i].kind == Value::Kind::unchanged && is_carried)
+            // A partition that logs only its key leaves the rest of the old row null, though its
+            // root promises it all: a large value is never null.
+            auto is_known = is_carried && old_tuple_[i].kind != Value::Kind::null;
+            if (new_tuple_[i].kind == Value::Kind::unchanged && is_known)
                 new_tuple_[i] = old_tuple_[i];
         }
     }

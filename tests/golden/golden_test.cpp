@@ -16,7 +16,6 @@
 #include <fstream>
 #include <map>
 #include <memory>
-#include <regex>
 #include <sstream>
 
 // Captures of a real server, and the messages that they must become. tests/golden/record.py makes
@@ -240,13 +239,12 @@ static Lines messages_of(const fs::path& directory, std::string_view file,
     return lines;
 }
 
-static void replace(Lines& lines, const std::string& pattern, const std::string& by) {
-    for (auto& line : lines) line = std::regex_replace(line, std::regex(pattern), by);
-}
-
 // wal2json 2.5 has null for these.
 static void forget_what_is_no_number(Lines& lines) {
-    replace(lines, R"re(:"(NaN|-?Infinity)")re", ":null");
+    for (auto& line : lines)
+        for (const std::string value : {R"(:"NaN")", R"(:"Infinity")", R"(:"-Infinity")"})
+            for (auto at = line.find(value); at != std::string::npos; at = line.find(value, at))
+                line.replace(at, value.size(), ":null");
 }
 
 TEST_P(Golden, BecomesTheSameFromWal2jsonFormat2) {
@@ -263,9 +261,8 @@ static Lines actions_of(const Lines& lines) {
     for (const auto& line : lines) {
         auto channel = line.substr(0, line.find('\t') + 1);
         auto open = line.find("\"sync\":[");
-        if (open == std::string::npos) {
-            actions.push_back(
-                std::regex_replace(line, std::regex(R"("\w*SyncId":[0-9]+,|"lsn":"[^"]*",)"), ""));
+        if (open == std::string::npos) {  // A reset.
+            actions.push_back(channel + line.substr(line.find("\"modelName\"")));
             continue;
         }
         auto body = line.substr(open + 8, line.size() - open - 10);
