@@ -1,5 +1,8 @@
 #include "agent/describe.hpp"
 
+#include "agent/concurrency.hpp"
+#include "agent/errors.hpp"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -131,21 +134,54 @@ asio::awaitable<std::vector<TypeDescription>> describe_types(PgConnection& conne
     co_return types;
 }
 
-asio::awaitable<TableDescription> learn_of(asio::any_io_executor executor, std::string conninfo,
-                                           Relation relation, Catalog& catalog) {
-    PgConnection asking(executor, std::move(conninfo), PgConnection::Mode::sql);
-    co_await asking.open();
-    auto table = co_await describe_table(asking, relation);
+// With synchronous replication a commit is in the stream before anybody can see it: it runs still,
+// as the snapshot says, or began after all that have ended. The snapshot has 64-bit ids, the stream
+// their lower half.
+static asio::awaitable<void> wait_until_visible(PgConnection& connection, std::uint32_t xid) {
+    for (;;) {
+        auto sql = fmt::format(
+            "SELECT 1 FROM pg_current_snapshot() s WHERE (({0} - pg_snapshot_xmax(s)::text::int8) & "
+            "4294967295) < 2147483648 OR EXISTS (SELECT 1 FROM pg_snapshot_xip(s) x WHERE "
+            "(x::text::int8 & 4294967295) = {0})",
+            xid);
+        auto running = co_await connection.query(std::move(sql), "look at running transactions");
+        if (running.empty()) co_return;
+        co_await sleep_for(std::chrono::milliseconds{20});
+    }
+}
+
+asio::awaitable<TableDescription> CatalogReader::ask(Relation relation, std::uint32_t xid) {
+    co_await wait_until_visible(*connection_, xid);
+    auto table = co_await describe_table(*connection_, relation);
     std::vector<std::uint32_t> types;
     for (const auto& column : relation.columns) types.push_back(column.type_oid);
     for (const auto& column : table.columns) types.push_back(column.type_oid);
-    catalog.add_types(co_await describe_types(asking, std::move(types)));
-    if (table.full_root_oid != 0) catalog.set_partial_old_rows(table.full_root_oid);
+    catalog_.add_types(co_await describe_types(*connection_, std::move(types)));
+    if (table.full_root_oid != 0) catalog_.set_partial_old_rows(table.full_root_oid);
     // A table that is gone by now keeps the key that it had.
     auto oid = table.oid != 0 ? table.oid : relation.oid;
-    if (table.oid != 0 || !catalog.knows_table(oid))
-        catalog.set_primary_key(oid, table.primary_key);
+    if (table.oid != 0 || !catalog_.knows_table(oid))
+        catalog_.set_primary_key(oid, table.primary_key);
     co_return table;
+}
+
+asio::awaitable<TableDescription> CatalogReader::learn(std::string conninfo, Relation relation,
+                                                       std::uint32_t xid) {
+    if (connection_) {
+        std::optional<TableDescription> table;
+        try {
+            auto asking = ask(relation, xid);
+            table = co_await std::move(asking);
+        } catch (const PgError&) {
+            connection_.reset();  // It may have been ended since the last time.
+        }
+        if (table) co_return std::move(*table);
+    }
+    connection_ =
+        std::make_unique<PgConnection>(executor_, std::move(conninfo), PgConnection::Mode::sql);
+    co_await connection_->open();
+    auto asking = ask(std::move(relation), xid);
+    co_return co_await std::move(asking);
 }
 
 }  // namespace walcast

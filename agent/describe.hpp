@@ -6,6 +6,8 @@
 #include "decoders/json_type.hpp"
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <vector>
 
 namespace walcast {
@@ -18,10 +20,26 @@ asio::awaitable<TableDescription> describe_table(PgConnection& connection, Relat
 asio::awaitable<std::vector<TypeDescription>> describe_types(PgConnection& connection,
                                                              std::vector<std::uint32_t> oids);
 
-// Asks about a relation and its types on a connection of its own, and notes in `catalog` what it
-// hears. `catalog` must outlive the call.
-asio::awaitable<TableDescription> learn_of(asio::any_io_executor executor, std::string conninfo,
-                                           Relation relation, Catalog& catalog);
+// Asks the catalogs while a stream is read, on a connection of its own, which is opened when it is
+// first needed.
+class CatalogReader {
+public:
+    CatalogReader(asio::any_io_executor executor, Catalog& catalog)
+        : executor_(std::move(executor)), catalog_(catalog) {}
+
+    // Asks the server of `conninfo` about a relation and its types, once transaction `xid`, which
+    // may have made them, is visible: the stream can be ahead of that. Notes in the catalog what it
+    // hears.
+    asio::awaitable<TableDescription> learn(std::string conninfo, Relation relation,
+                                            std::uint32_t xid);
+
+private:
+    asio::awaitable<TableDescription> ask(Relation relation, std::uint32_t xid);
+
+    asio::any_io_executor executor_;
+    Catalog& catalog_;
+    std::unique_ptr<PgConnection> connection_;
+};
 
 // The OIDs from which on types are not built in.
 inline constexpr std::uint32_t first_catalog_oid = 10'000;

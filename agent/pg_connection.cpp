@@ -81,6 +81,25 @@ int PgConnection::backend_pid() const {
     return PQbackendPID(connection_.get());
 }
 
+std::string PgConnection::conninfo_of_this_server() const {
+    std::string conninfo;
+    auto append = [&](std::string_view keyword, std::string_view value) {
+        conninfo += fmt::format("{}='", keyword);
+        for (auto character : value) {
+            if (character == '\'' || character == '\\') conninfo += '\\';
+            conninfo += character;
+        }
+        conninfo += "' ";
+    };
+    for (const auto& [keyword, value] : parse_conninfo(conninfo_))
+        if (keyword != "host" && keyword != "hostaddr" && keyword != "port") append(keyword, value);
+    const auto* address = PQhostaddr(connection_.get());
+    append("host", PQhost(connection_.get()));
+    if (address != nullptr && *address != '\0') append("hostaddr", address);
+    append("port", PQport(connection_.get()));
+    return conninfo;
+}
+
 std::string PgConnection::database() const {
     return PQdb(connection_.get());
 }
@@ -122,7 +141,7 @@ asio::awaitable<void> PgConnection::wait_writable() {
 static constexpr std::string_view pinned_settings =
     "-c datestyle=ISO -c lc_monetary=C -c timezone=UTC -c intervalstyle=postgres -c "
     "extra_float_digits=3 -c "
-    "bytea_output=hex "
+    "bytea_output=hex -c standard_conforming_strings=on -c idle_session_timeout=0 "
     "-c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=0 -c "
     "idle_in_transaction_session_timeout=0";
 
@@ -191,6 +210,11 @@ asio::awaitable<void> PgConnection::open() {
             if (connection.on_notice && message != nullptr) connection.on_notice(message);
         },
         this);
+    // Bytes of no known encoding cannot be converted, and the server would fail at the first that
+    // are not UTF-8; as they are, they are ours to judge.
+    const auto* encoding = PQparameterStatus(connection_.get(), "server_encoding");
+    if (encoding != nullptr && std::string_view(encoding) == "SQL_ASCII")
+        co_await query("SET client_encoding = 'SQL_ASCII'", "set client_encoding");
 }
 
 // --- commands ---

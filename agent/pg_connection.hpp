@@ -72,6 +72,10 @@ public:
     int backend_pid() const;
     std::string database() const;
 
+    // For another connection to the server that this one has reached, of those that its conninfo
+    // names. Holds the password.
+    std::string conninfo_of_this_server() const;
+
     // Warnings of the server, one line each. Set before `open`.
     std::function<void(std::string_view line)> on_notice;
 

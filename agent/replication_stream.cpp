@@ -137,10 +137,6 @@ asio::awaitable<void> ReplicationStream::identify() {
     expect_logical(settings.at(0).at(0));
     const auto& encoding = settings[0].at(2);
     expect_encoding(settings_.plugin, encoding);
-    // Bytes of no known encoding cannot be converted, and the server would end the stream at the
-    // first that are not UTF-8; as they are, they are ours to judge.
-    if (encoding == "SQL_ASCII")
-        co_await connection_.query("SET client_encoding = 'SQL_ASCII'", "set client_encoding");
     facts_.wal_sender_timeout =
         std::chrono::milliseconds{to_number<std::int64_t>(settings[0].at(1))};
 }

@@ -19,12 +19,20 @@ std::span<const TableRule> Router::rules_of(const Relation& relation) {
         table.rules.clear();
         for (const auto& rule : rules_)
             if (matches_table(rule, relation.schema, relation.name))
-                table.rules.push_back(make_ready(rule, relation));
+                add_ready(table, rule, relation);
         table.generation = relation.generation;
     }
     last_relation_ = &relation;
     last_table_ = &table;
     return table.rules;
+}
+
+void Router::add_ready(Table& table, const Rule& rule, const Relation& relation) {
+    auto ready = make_ready(rule, relation);
+    if (!ready.id.empty() || without_id_ != WithoutId::left_out)
+        table.rules.push_back(std::move(ready));
+    else
+        without_id_found_.push_back(fmt::format("{}.{}", relation.schema, relation.name));
 }
 
 void Router::forget() {

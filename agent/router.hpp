@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace walcast {
@@ -73,7 +74,8 @@ void route(std::span<const TableRule> rules, const Change& change, Routes& route
 // Finds the rules of a table, and keeps them ready.
 class Router {
 public:
-    enum class WithoutId { refused, allowed };
+    // Tables whose rows have no id: a mistake of the rule; left out and noted; or published.
+    enum class WithoutId { refused, left_out, allowed };
 
     // Both must outlive the router.
     Router(const std::vector<Rule>& rules, const Catalog& catalog, WithoutId without_id);
@@ -81,6 +83,9 @@ public:
     // Valid until the relation changes. Throws SetupError when a rule does not fit its table, and
     // ValueError when its names cannot be written.
     std::span<const TableRule> rules_of(const Relation& relation);
+
+    // The tables left out since the last time, for the log.
+    std::vector<std::string> take_without_id() { return std::exchange(without_id_found_, {}); }
 
     // The catalog has news: rules are made ready again.
     void forget();
@@ -91,10 +96,12 @@ private:
         std::vector<TableRule> rules;
     };
     TableRule make_ready(const Rule& rule, const Relation& relation) const;
+    void add_ready(Table& table, const Rule& rule, const Relation& relation);
 
     const std::vector<Rule>& rules_;
     const Catalog& catalog_;
     WithoutId without_id_;
+    std::vector<std::string> without_id_found_;
     std::unordered_map<const Relation*, Table> tables_;
     const Relation* last_relation_ = nullptr;
     Table* last_table_ = nullptr;

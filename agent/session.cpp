@@ -4,6 +4,7 @@
 #include "decoders/pgoutput.hpp"
 #include "decoders/wal2json.hpp"
 
+#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -32,7 +33,6 @@ static std::unique_ptr<Decoder> make_decoder(const ReplicationStream::Settings& 
 Session::Session(asio::any_io_executor executor, Settings settings, const std::vector<Rule>& rules,
                  Sink& sink, Memory& memory, Log& log)
     : executor_(executor),
-      conninfo_(settings.stream.conninfo),
       stream_(executor, settings.stream),
       sink_(sink),
       rules_(rules),
@@ -42,6 +42,7 @@ Session::Session(asio::any_io_executor executor, Settings settings, const std::v
       plugin_(settings.stream.plugin),
       is_without_truncates_(plugin_ == Plugin::wal2json && settings.stream.format_version == 1),
       bad_rows_(settings.bad_rows),
+      catalog_reader_(executor, stream_.catalog()),
       router_(rules, stream_.catalog(), settings.without_id),
       builder_(router_, settings.limits.batches),
       queue_(executor),
@@ -155,13 +156,16 @@ asio::awaitable<void> Session::learn(std::string_view message, Lsn start) {
     while (described_) {
         auto described = *std::exchange(described_, std::nullopt);
         const auto& relation = *described.relation;
-        auto& catalog = stream_.catalog();
-        auto is_as_we_began =
-            !described.is_incomplete && !described.is_known && catalog.knows(relation);
-        if (is_as_we_began) co_return;
-        auto asking = learn_of(executor_, conninfo_, relation, catalog);
+        auto is_told = !described.is_incomplete && !described.is_known && described.tells_all &&
+                       stream_.catalog().knows(relation);
+        if (is_told) co_return;
+        auto asking = catalog_reader_.learn(stream_.connection().conninfo_of_this_server(),
+                                            relation, transaction_.xid);
         auto table = co_await within(limits_.connect, std::move(asking));
-        if (!table) throw PgError("postgres: no answer while reading the catalog");
+        if (!table)
+            throw PgError(
+                "postgres: no answer about a table that the stream holds, or its transaction is "
+                "not visible yet, as with a synchronous standby that is away");
         router_.forget();
         if (described.is_incomplete) decoder_->learn(*table);
         if (described.is_incomplete || repeated_id_) decode(message, start);
@@ -191,10 +195,13 @@ asio::awaitable<void> Session::replay(PgoutputStreaming::Commit commit) {
     is_replaying_ = true;
     auto xid = commit.transaction.xid;
     auto reader = spool_.read(xid);
+    auto count = 0U;
     for (std::string_view message; !stopping_since_ && reader.next(message);) {
         decode(message, {});
         if (described_) co_await learn(message, {});
         if (builder_.is_full()) co_await push();
+        // Reports and signals have their turn, also where no row is published.
+        if (++count % 4096 == 0) co_await asio::post(executor_, asio::use_awaitable);
     }
     is_replaying_ = false;
     if (stopping_since_) co_return;  // The rest comes again.
@@ -239,10 +246,11 @@ void Session::add(const Change& change, std::string_view bytes) {
         builder_.add(change, *first_id);
     } catch (const ValueError& error) {
         // Perhaps a type has other fields by now, which nothing in the stream tells: asked about
-        // once a transaction.
-        auto is_worth_asking = !is_repeated && asked_in_ != transaction_.commit_lsn;
-        if (!is_worth_asking) return set_aside(change, *first_id, error.what(), bytes);
+        // once a transaction for each table.
+        if (asked_in_ != transaction_.commit_lsn) asked_about_.clear();
         asked_in_ = transaction_.commit_lsn;
+        auto is_worth_asking = !is_repeated && asked_about_.insert(change.relation).second;
+        if (!is_worth_asking) return set_aside(change, *first_id, error.what(), bytes);
         repeated_id_ = first_id;
         described_ = Described{.relation = change.relation, .is_known = true};
     }
@@ -308,6 +316,9 @@ asio::awaitable<void> Session::push() {
     has_whole_transaction_ = false;
     idle_pushed_at_ = steady_clock::now();
     for (const auto& notice : builder_.take_notices()) log_.warn("{}", notice);
+    for (const auto& table : router_.take_without_id())
+        log_.warn("table={} has neither a primary key nor a replica identity: not published",
+                  table);
     co_await queue_.push(std::move(batch));
 }
 
@@ -364,7 +375,8 @@ asio::awaitable<void> Session::attach() {
 // A process that was frozen may have lost the slot without having noticed: it must not take the
 // sink from whoever has it now.
 asio::awaitable<void> Session::expect_slot_is_ours() {
-    PgConnection asking(executor_, conninfo_, PgConnection::Mode::sql);
+    PgConnection asking(executor_, stream_.connection().conninfo_of_this_server(),
+                        PgConnection::Mode::sql);
     auto opening = asking.open();
     if (!co_await within(limits_.connect, std::move(opening))) throw PgError("postgres: no answer");
     auto sql = fmt::format("SELECT active_pid FROM pg_replication_slots WHERE slot_name = {}",
@@ -484,7 +496,8 @@ asio::awaitable<void> Session::let_go_of_stopping_server() {
             "postgres: the server waits for us, probably to stop, while the sink stands still");
     if (now - probed_at_ < hold_up_max) co_return;
     probed_at_ = now;
-    PgConnection probe(executor_, conninfo_, PgConnection::Mode::sql);
+    PgConnection probe(executor_, stream_.connection().conninfo_of_this_server(),
+                       PgConnection::Mode::sql);
     std::string answer;
     try {
         auto opening = probe.open();

@@ -4,6 +4,7 @@
 #include "agent/batch_builder.hpp"
 #include "agent/batch_queue.hpp"
 #include "agent/config.hpp"
+#include "agent/describe.hpp"
 #include "agent/log.hpp"
 #include "agent/numbering.hpp"
 #include "agent/replication_stream.hpp"
@@ -94,7 +95,6 @@ private:
     asio::awaitable<void> let_go_of_stopping_server();
 
     asio::any_io_executor executor_;
-    std::string conninfo_;
     ReplicationStream stream_;
     Sink& sink_;
     const std::vector<Rule>& rules_;
@@ -104,16 +104,18 @@ private:
     Plugin plugin_;
     bool is_without_truncates_;
     BadRows bad_rows_;
+    CatalogReader catalog_reader_;
     Router router_;
     BatchBuilder builder_;
     BatchQueue queue_;
     std::unique_ptr<Decoder> decoder_;
     std::optional<PgoutputStreaming> streaming_;  // When transactions in progress come too.
     Spool spool_;
-    bool is_replaying_ = false;           // A transaction from the spool.
-    std::optional<SyncId> repeated_id_;   // Of the change to be read again.
-    Lsn asked_in_;                        // The transaction in which one was.
-    std::optional<Described> described_;  // What the catalog is to be asked about now.
+    bool is_replaying_ = false;                        // A transaction from the spool.
+    std::optional<SyncId> repeated_id_;                // Of the change to be read again.
+    Lsn asked_in_;                                     // The transaction in which
+    std::unordered_set<const Relation*> asked_about_;  // these were asked about.
+    std::optional<Described> described_;               // What the catalog is to be asked about now.
     std::optional<Numbering> numbering_;
     TransactionInfo transaction_;  // The one that began last.
     Position queued_;              // What the last batch pushed leads to.

@@ -12,7 +12,7 @@
 
 namespace walcast {
 
-static constexpr std::size_t tail_max = 64 * 1024;
+static constexpr std::size_t tail_max = 16 * 1024;  // Many transactions may be open at once.
 static constexpr std::size_t read_ahead = 256 * 1024;
 static constexpr std::size_t length_bytes = sizeof(std::uint32_t);
 
@@ -40,6 +40,7 @@ Spool::Transaction& Spool::open(std::uint32_t xid) {
     if (file < 0) fail(settings_.directory, "open a file", errno);
     auto& transaction = transactions_[xid];
     transaction.file = file;
+    transaction.tail.reserve(tail_max);
     return transaction;
 }
 
@@ -57,6 +58,8 @@ void Spool::append(std::uint32_t xid, std::uint32_t subxid, char kind, std::stri
     std::array<char, length_bytes + 1> head{};
     std::memcpy(head.data(), &length, length_bytes);
     head[length_bytes] = kind;
+    auto is_full = transaction.tail.size() + head.size() + body.size() > tail_max;
+    if (is_full) write_tail(transaction);
     transaction.tail.append(head.data(), head.size());
     transaction.tail += body;
     bytes_ += head.size() + body.size();
@@ -78,7 +81,9 @@ void Spool::write_tail(Transaction& transaction) {
         left.remove_prefix(static_cast<std::size_t>(count));
     }
     transaction.tail.clear();
-    if (transaction.tail.capacity() > 2 * tail_max) transaction.tail = {};  // A giant row's.
+    if (transaction.tail.capacity() <= 2 * tail_max) return;
+    transaction.tail = {};  // A giant row's.
+    transaction.tail.reserve(tail_max);
 }
 
 void Spool::truncate(Transaction& transaction, std::uint64_t size) {

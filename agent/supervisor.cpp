@@ -42,7 +42,10 @@ asio::awaitable<void> Supervisor::run_session() {
     Session::Settings settings{.stream = stream_settings(config_),
                                .spool = config_.source.spool,
                                .bad_rows = config_.source.bad_rows,
-                               .without_id = Router::WithoutId::refused,
+                               // wal2json sends every table, whatever was asked of `init`.
+                               .without_id = config_.source.plugin == Plugin::wal2json
+                                                 ? Router::WithoutId::left_out
+                                                 : Router::WithoutId::refused,
                                .limits = {}};
     if (memory_.has_spool_failed) settings.stream.is_streaming = false;
     Session session(executor_, std::move(settings), config_.rules, sink_, memory_, log_);

@@ -65,7 +65,8 @@ struct Begin {
 // its types before its next row is read.
 struct Described {
     const Relation* relation = nullptr;
-    bool is_known = false;  // Was described before.
+    bool is_known = false;   // Was described before.
+    bool tells_all = false;  // But for the order of the primary key, nothing else can change.
     // The message could not be read further without Decoder::learn; give it again after that.
     bool is_incomplete = false;
 };

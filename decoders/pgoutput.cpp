@@ -142,13 +142,13 @@ void PgoutputDecoder::two_phase(ByteReader& in, char kind) {
     event_ = step;
 }
 
-// Whether a table may change without a difference in its description: what its types are made of,
-// and under full identity its primary key.
-static bool tells_not_all(const Relation& relation) {
+// Otherwise a table may change without a difference in its description: what its types are made
+// of, and under full identity its primary key.
+static bool tells_all(const Relation& relation) {
     constexpr std::uint32_t first_not_built_in = 10'000;
-    return relation.replica_identity == 'f' ||
-           std::any_of(relation.columns.begin(), relation.columns.end(),
-                       [](const Column& column) { return column.type_oid >= first_not_built_in; });
+    return relation.replica_identity != 'f' &&
+           std::all_of(relation.columns.begin(), relation.columns.end(),
+                       [](const Column& column) { return column.type_oid < first_not_built_in; });
 }
 
 // Int32(oid) String(schema) String(name) Int8(replica identity) Int16(columns), then for each
@@ -180,8 +180,9 @@ bool PgoutputDecoder::relation(ByteReader& in) {
     auto is_same = kept->generation != 0 && kept->schema == found.schema &&
                    kept->name == found.name && kept->replica_identity == found.replica_identity &&
                    kept->columns == found.columns;
-    event_ = Described{.relation = kept.get(), .is_known = kept->generation != 0};
-    if (is_same) return tells_not_all(*kept);
+    event_ = Described{
+        .relation = kept.get(), .is_known = kept->generation != 0, .tells_all = tells_all(found)};
+    if (is_same) return !tells_all(found);
     found.generation = ++generations_;
     *kept = std::move(found);
     return true;
