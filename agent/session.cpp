@@ -205,6 +205,10 @@ asio::awaitable<void> Session::replay(PgoutputStreaming::Commit commit) {
     }
     is_replaying_ = false;
     if (stopping_since_) co_return;  // The rest comes again.
+    for (const auto& relation : commit.newer_relations) {
+        decode(relation, {});
+        if (described_) co_await learn(relation, {});
+    }
     auto ending = commit.commit_message();
     decode(ending, {});
     spool_.drop(xid);

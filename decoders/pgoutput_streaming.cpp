@@ -34,6 +34,7 @@ PgoutputStreaming::Sorted PgoutputStreaming::sort(std::string_view message) {
                 in.u64();
             }
             in.expect_end();
+            if (abort.xid == abort.subxid) in_progress_.erase(abort.xid);
             return abort;
         }
         case 'c': {  // Int32(xid) Int8(flags) Int64(commit LSN) Int64(end LSN) Int64(time).
@@ -45,9 +46,11 @@ PgoutputStreaming::Sorted PgoutputStreaming::sort(std::string_view message) {
             commit.end_lsn = in.lsn();
             commit.transaction.commit_time = read_timestamp(in);
             in.expect_end();
+            settle(commit);
             return commit;
         }
         case 'p': in.u8(); in.fail("Stream Prepare: only a slot made with two_phase sends it");
+        case 'R': note_relation(message); return Whole{};
         default: return Whole{};
     }
 }
@@ -70,7 +73,29 @@ PgoutputStreaming::Sorted PgoutputStreaming::sort_part(ByteReader& in, char kind
         default: in.fail(fmt::format("kind 0x{:02x} inside a block", kind));
     }
     part.body = in.rest();
+    if (kind == 'R') note_relation(kind + std::string(part.body));
     return part;
+}
+
+void PgoutputStreaming::note_relation(std::string_view message) {
+    ByteReader in(message, "pgoutput Relation");
+    in.u8();
+    auto& relations = is_in_block_ ? in_progress_[xid_] : settled_;
+    relations[in.u32()] = {.order = ++order_, .message = std::string(message)};
+}
+
+// What a transaction in progress holds may be older than what came of others meanwhile.
+void PgoutputStreaming::settle(Commit& commit) {
+    auto found = in_progress_.find(commit.transaction.xid);
+    if (found == in_progress_.end()) return;
+    for (auto& [oid, described] : found->second) {
+        auto& settled = settled_[oid];
+        if (settled.order > described.order)
+            commit.newer_relations.push_back(settled.message);
+        else
+            settled = std::move(described);
+    }
+    in_progress_.erase(found);
 }
 
 static void append_big_endian(std::string& out, std::uint64_t value, int bytes) {

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <variant>
+#include <vector>
 
 namespace walcast {
 
@@ -36,6 +38,9 @@ public:
     struct Commit {
         TransactionInfo transaction;
         Lsn end_lsn;
+        // Descriptions of tables that came after those which the transaction holds, and stay true
+        // after it: to be read before its commit message.
+        std::vector<std::string> newer_relations;
 
         // The messages that would have begun and ended it, had it been sent whole.
         std::string begin_message() const;
@@ -48,7 +53,19 @@ public:
 
 private:
     Sorted sort_part(ByteReader& in, char kind);
+    void note_relation(std::string_view message);
+    void settle(Commit& commit);
 
+    // The last description of a table, and when it came.
+    struct Described {
+        std::uint64_t order = 0;
+        std::string message;  // Without an xid.
+    };
+    using Relations = std::unordered_map<std::uint32_t, Described>;
+
+    Relations settled_;                                         // Of what has been committed.
+    std::unordered_map<std::uint32_t, Relations> in_progress_;  // Of each transaction.
+    std::uint64_t order_ = 0;
     bool is_in_block_ = false;
     std::uint32_t xid_ = 0;  // Of the block.
 };

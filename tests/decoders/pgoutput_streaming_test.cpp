@@ -115,6 +115,29 @@ TEST(PgoutputStreaming, RefusesMessagesCutAtAnyByte) {
         EXPECT_THROW(in_block().sort(vector::insert.substr(0, size)), DecodeError);
 }
 
+// The table was renamed while a transaction that knows its old name was in progress.
+TEST(PgoutputStreaming, TellsWhichDescriptionsAreNewerThanTheTransactionS) {
+    auto renamed = Bytes().kind('R').u32(0x4293).string("s2").string("f").kind('f').u16(0).str();
+    PgoutputStreaming streaming;
+    for (const auto& message : {vector::stream_start, vector::relation, vector::stream_stop})
+        streaming.sort(message);
+    streaming.sort(renamed);
+
+    auto commit = std::get<StreamCommit>(streaming.sort(vector::commit));
+
+    EXPECT_EQ(commit.newer_relations, std::vector<std::string>{renamed});
+}
+
+TEST(PgoutputStreaming, TakesTheTransactionsDescriptionsWhereTheyAreTheLast) {
+    auto before = Bytes().kind('R').u32(0x4293).string("s0").string("f").kind('f').u16(0).str();
+    PgoutputStreaming streaming;
+    streaming.sort(before);
+    for (const auto& message : {vector::stream_start, vector::relation, vector::stream_stop})
+        streaming.sort(message);
+
+    EXPECT_TRUE(std::get<StreamCommit>(streaming.sort(vector::commit)).newer_relations.empty());
+}
+
 // What a position inside a transaction rests on: whole or in progress, it is the same bytes.
 TEST(PgoutputStreaming, MakesATransactionInProgressAWholeOne) {
     PgoutputStreaming streaming;

@@ -40,19 +40,22 @@ private:
                document.current_location().error() == simdjson::OUT_OF_BOUNDS;
     }
 
-    static bool is_value(simdjson::ondemand::value value) {
+    // Embedded documents nest as deeply as they like; this stack does not.
+    static bool is_value(simdjson::ondemand::value value, int depth = 0) {
+        constexpr auto depth_max = 500;
         using simdjson::ondemand::json_type;
+        if (depth == depth_max) return true;
         switch (value.type().value()) {
             case json_type::object:
                 for (auto field : value.get_object()) {
                     std::string_view key = field.unescaped_key();
                     (void)key;
-                    if (!is_value(field.value())) return false;
+                    if (!is_value(field.value(), depth + 1)) return false;
                 }
                 return true;
             case json_type::array:
                 for (auto element : value.get_array())
-                    if (!is_value(element.value())) return false;
+                    if (!is_value(element.value(), depth + 1)) return false;
                 return true;
             case json_type::string: return value.get_string().error() == simdjson::SUCCESS;
             case json_type::boolean: return value.get_bool().error() == simdjson::SUCCESS;
