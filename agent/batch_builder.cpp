@@ -30,7 +30,7 @@ void BatchBuilder::add(const Change& change, SyncId first_id) {
     auto before = mark();
     try {
         write(rules, change, first_id);
-    } catch (const ValueError&) {
+    } catch (...) {
         take_back(before);
         throw;
     }

@@ -36,7 +36,8 @@ public:
 
     void begin(const TransactionInfo& transaction);
 
-    // Throws ValueError when the row cannot be written; the batch is then as it was before.
+    // Throws ValueError when the row cannot be written, SetupError when a rule says that what
+    // cannot be routed is an error; the batch is then as it was before.
     void add(const Change& change, SyncId first_id);
 
     // Puts such a row, as the `bytes` that it came in, among the dead letters, and resets the

@@ -140,7 +140,8 @@ asio::awaitable<std::vector<TypeDescription>> describe_types(PgConnection& conne
 static asio::awaitable<void> wait_until_visible(PgConnection& connection, std::uint32_t xid) {
     for (;;) {
         auto sql = fmt::format(
-            "SELECT 1 FROM pg_current_snapshot() s WHERE (({0} - pg_snapshot_xmax(s)::text::int8) & "
+            "SELECT 1 FROM pg_current_snapshot() s WHERE (({0} - pg_snapshot_xmax(s)::text::int8) "
+            "& "
             "4294967295) < 2147483648 OR EXISTS (SELECT 1 FROM pg_snapshot_xip(s) x WHERE "
             "(x::text::int8 & 4294967295) = {0})",
             xid);

@@ -34,6 +34,8 @@ SyncId Numbering::advance(unsigned count) {
 std::optional<SyncId> Numbering::take(std::string_view message, unsigned count) {
     assert(is_in_transaction_);
     if (is_covered_) return std::nullopt;
+    before_ = current_;
+    before_id_ = position_.sync_id;
     ++current_.changes;
     current_.hash = XXH3_64bits_withSeed(message.data(), message.size(), current_.hash);
     if (resumed_) {
@@ -47,6 +49,14 @@ std::optional<SyncId> Numbering::take(std::string_view message, unsigned count) 
     }
     position_.partial = current_;
     return advance(count);
+}
+
+void Numbering::take_back() {
+    assert(is_in_transaction_ && position_.partial == current_);
+    current_ = before_;
+    position_.sync_id = before_id_;
+    position_.partial = current_;
+    if (current_.changes == 0) position_.partial.reset();
 }
 
 void Numbering::commit(Lsn end_lsn) {

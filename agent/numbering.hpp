@@ -27,6 +27,9 @@ public:
     // position covers it. Throws Gap when it is not what was sent before.
     std::optional<SyncId> take(std::string_view message, unsigned count);
 
+    // The last change that `take` gave ids to was not written after all.
+    void take_back();
+
     void commit(Lsn end_lsn);
 
     // The same for a message that is a transaction of its own, ending at `lsn`. Zero ids for a
@@ -51,6 +54,8 @@ private:
     bool is_in_transaction_ = false;
     bool is_covered_ = false;  // This whole transaction is.
     PartialTransaction current_;
+    PartialTransaction before_;  // The last change, and its ids.
+    SyncId before_id_ = 0;
 };
 
 }  // namespace walcast

@@ -72,6 +72,7 @@ asio::awaitable<void> Session::run() {
     co_await within(milliseconds{1000}, std::move(reporting));
     auto finishing = stream_.finish();
     co_await within(milliseconds{1000}, std::move(finishing));
+    if (failure_) std::rethrow_exception(failure_);
 }
 
 void Session::stop() {
@@ -257,19 +258,29 @@ void Session::add(const Change& change, std::string_view bytes) {
         if (!is_worth_asking) return set_aside(change, *first_id, error.what(), bytes);
         repeated_id_ = first_id;
         described_ = Described{.relation = change.relation, .is_known = true};
+    } catch (const SetupError& error) {
+        fail(error);
     }
+}
+
+// A change that ends the agent. What came before it is published still, and the position is just
+// before it.
+void Session::fail(const SetupError& error) {
+    numbering_->take_back();
+    failure_ = std::make_exception_ptr(error);
+    stop();
 }
 
 void Session::set_aside(const Change& change, SyncId first_id, std::string_view why,
                         std::string_view bytes) {
     if (bad_rows_ == BadRows::set_aside) return builder_.set_aside(change, first_id, why, bytes);
-    throw SetupError(fmt::format(
+    fail(SetupError(fmt::format(
         "postgres: a row of {}.{} cannot be written: {}; transaction {} at {}. What it was then "
         "cannot be mended now: [source] bad_rows = \"set_aside\" puts it among the dead letters "
         "and "
         "goes on, with a reset of its model",
         change.relation->schema, change.relation->name, why, transaction_.xid,
-        transaction_.commit_lsn));
+        transaction_.commit_lsn)));
 }
 
 void Session::add(const Truncate& truncate, std::string_view bytes) {

@@ -16,6 +16,7 @@
 #include "sinks/sink.hpp"
 
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,6 +72,7 @@ private:
     std::optional<PgoutputStreaming::Commit> sort(const WalData& data);
     asio::awaitable<void> replay(PgoutputStreaming::Commit commit);
     asio::awaitable<void> learn(std::string_view message, Lsn start);
+    void fail(const SetupError& error);
     void set_aside(const Change& change, SyncId first_id, std::string_view why,
                    std::string_view bytes);
     void add(const Change& change, std::string_view bytes);
@@ -136,6 +138,7 @@ private:
         std::chrono::steady_clock::now();  // The sink.
     std::chrono::steady_clock::time_point probed_at_;
     std::optional<std::chrono::steady_clock::time_point> stopping_since_;
+    std::exception_ptr failure_;  // Thrown when all is published that came before it.
 };
 
 }  // namespace walcast

@@ -43,6 +43,23 @@ TEST(Numbering, GoesOnFromTransactionToTransaction) {
     EXPECT_EQ(numbering.take("insert", 1), 2U);
 }
 
+TEST(Numbering, TakesTheLastChangeBackAsIfItHadNotCome) {
+    Numbering numbering(position_at(0, Lsn{50}));
+    numbering.begin(transaction_at(Lsn{100}));
+    auto before_the_first = numbering.position();
+    numbering.take("first", 1);
+    numbering.take_back();
+    EXPECT_EQ(numbering.position(), before_the_first);
+
+    numbering.take("first", 1);
+    auto before_the_second = numbering.position();
+    numbering.take("second", 2);
+    numbering.take_back();
+
+    EXPECT_EQ(numbering.position(), before_the_second);
+    EXPECT_EQ(numbering.take("second", 2), 2U);
+}
+
 TEST(Numbering, StopsBeforeIdsThatJavaScriptCannotHold) {
     Numbering numbering(position_at(sync_id_limit - 3, Lsn{100}));
     numbering.begin(transaction_at(Lsn{200}));

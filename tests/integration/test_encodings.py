@@ -117,6 +117,21 @@ def test_a_row_that_cannot_be_written_stops_the_agent(world, options):
     assert "bad" not in str(one.actions("all"))
 
 
+def test_what_came_before_a_row_that_cannot_be_written_is_published(world):
+    one = world(WORDS, WORD_TABLES, database=SQL_ASCII)
+    one.agents[-1].stop()
+    for number in range(20):
+        one.sql("insert into words values (%s, 'good')", [number + 100])
+    insert_with_a_bad_row(one)
+    agent = one.agents[-1]
+    for _ in range(2):
+        agent.start()
+        assert agent.wait() == 1
+        ids = [action.model_id for action in one.actions("all") if action.model_id.isdigit() and int(action.model_id) >= 100]
+        assert ids == [str(number + 100) for number in range(20)]
+    one.assert_sound()
+
+
 def test_a_row_that_cannot_be_written_is_set_aside(world):
     one = world(WORDS, WORD_TABLES, database=SQL_ASCII, bad_rows="set_aside")
     one.sql("insert into words values (1, 'first')")
