@@ -10,13 +10,13 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from support.servers import Postgres, Redis, walcast_binary  # noqa: E402
+from support.servers import Postgres, Redis, postgres_bindir, walcast_binary  # noqa: E402
 from support.world import REDIS_PASSWORD  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def postgres():
-    with Postgres() as server:
+    with Postgres(postgres_bindir(os.environ.get("WALCAST_PG", 15))) as server:
         yield server
 
 

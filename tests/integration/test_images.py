@@ -2,14 +2,15 @@
 
 import collections
 import hashlib
-import pathlib
+import os
 
 import pytest
 
 from support import history
 from support.history import action
-from support.servers import Postgres
 from support.world import World
+
+PG = int(os.environ.get("WALCAST_PG", 15))
 
 RULES = [{"table": "public.*", "channels": ["all"], "unroutable": "reset"}]  # The model is the table's name.
 PUBLISH = "alter publication walcast set table "
@@ -110,7 +111,8 @@ def cases():
         [insert(1, "1", a="a", id=1), update(3, "1", a="a", id=1), delete(4, "1"), insert(5, "2", a="a", id=2), delete(6, "2")])
     yield "generated_column", Case(
         "create table t (id int primary key, n int, twice int generated always as (n * 2) stored)", None,
-        ["insert into t values (1, 2)", "update t set n = 3"], [insert(1, "1", id=1, n=2), update(3, "1", id=1, n=3)])
+        ["insert into t values (1, 2)", "update t set n = 3"],
+        [insert(1, "1", id=1, n=2, **({"twice": 4} if PG >= 18 else {})), update(3, "1", id=1, n=3, **({"twice": 6} if PG >= 18 else {}))])
 
     yield "partitions_as_leaves", Case(
         PARTS, PUBLISH + "p; alter publication walcast set (publish_via_partition_root = false)", PART_CHANGES,
@@ -191,7 +193,9 @@ def cases():
          delete(6, "1"), update(8, "2", id=2, a="m"), insert(9, "4", id=4, a="n")])
 
 
-CASES = dict(cases())
+# PostgreSQL 14 has neither filters, nor column lists, nor MERGE, and goes on sending a partition that was detached.
+NOT_IN_14 = ("filter", "column_list", "truncate_despite_filter", "merge", "partitions_as")
+CASES = {name: case for name, case in cases() if PG >= 15 or not name.startswith(NOT_IN_14)}
 
 
 @pytest.fixture
@@ -314,6 +318,7 @@ def test_transactions_of_another_origin_are_published(world, options):
     assert one.actions("all") == [insert(1, "1", id=1), insert(2, "2", id=2)]
 
 
+@pytest.mark.skipif(PG >= 16, reason="PostgreSQL 16 can")
 def test_origin_none_is_refused_where_the_server_cannot(postgres, redis):
     with World(RULES, postgres, redis, "create table t (id int primary key)") as one:
         one.init()
@@ -322,12 +327,9 @@ def test_origin_none_is_refused_where_the_server_cannot(postgres, redis):
         assert "origin" in agent.log() and "16" in agent.log()
 
 
-NEWER = [path for path in sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin")) if int(path.parent.name) >= 16]
-
-
-@pytest.mark.skipif(not NEWER, reason="needs PostgreSQL 16")
-def test_origin_none_leaves_other_origins_out(redis):
-    with Postgres(NEWER[0]) as postgres, World(RULES, postgres, redis, "create table t (id int primary key)", origin="none") as one:
+@pytest.mark.skipif(PG < 16, reason="needs PostgreSQL 16")
+def test_origin_none_leaves_other_origins_out(postgres, redis):
+    with World(RULES, postgres, redis, "create table t (id int primary key)", origin="none") as one:
         one.init().agent()
         with_origin(one, "insert into t values (1)")
         one.sql("insert into t values (2)")
