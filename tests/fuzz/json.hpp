@@ -42,7 +42,7 @@ private:
 
     // Embedded documents nest as deeply as they like; this stack does not.
     static bool is_value(simdjson::ondemand::value value, int depth = 0) {
-        constexpr auto depth_max = 500;
+        constexpr auto depth_max = 100;
         using simdjson::ondemand::json_type;
         if (depth == depth_max) return true;
         switch (value.type().value()) {
