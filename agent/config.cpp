@@ -1,6 +1,7 @@
 #include "agent/config.hpp"
 
 #include "agent/config_keys.hpp"
+#include "agent/spelling.hpp"
 
 #include <fmt/format.h>
 #include <fnmatch.h>
@@ -10,7 +11,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <numeric>
 
 namespace walcast {
 
@@ -29,26 +29,6 @@ struct Place {
         throw ConfigError(fmt::format("{}:{}:{}: {}", file, at.line, at.column, why));
     }
 };
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);
-    std::iota(row.begin(), row.end(), std::size_t{0});
-    for (std::size_t i = 1; i <= a.size(); ++i) {
-        auto diagonal = std::exchange(row[0], i);
-        for (std::size_t j = 1; j <= b.size(); ++j) {
-            auto changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-            diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, changed}));
-        }
-    }
-    return row.back();
-}
-
-template <typename Names>
-std::string nearest(std::string_view to, const Names& names) {
-    return std::string(*std::min_element(std::begin(names), std::end(names), [&](auto a, auto b) {
-        return edit_distance(to, a) < edit_distance(to, b);
-    }));
-}
 
 // The known keys directly in a section, for suggestions.
 std::vector<std::string_view> names_in(std::string_view section) {
