@@ -14,11 +14,13 @@ public:
     static KnownRow before(const Change& change, bool is_null_unknown) {
         KnownRow row;
         row.relation_ = change.relation;
-        // Without an old row the update left alone all that is part of the replica identity.
-        auto is_same = change.old_tuple == nullptr && change.action == Action::update;
+        // Without an old row the update left alone all that is part of the replica identity, which
+        // is not that of such a partition.
+        auto is_same =
+            change.old_tuple == nullptr && change.action == Action::update && !is_null_unknown;
         row.tuple_ = is_same ? change.new_tuple : change.old_tuple;
         row.is_key_only_ = is_same || change.old_kind != Change::OldTuple::full;
-        row.is_null_unknown_ = !is_same && is_null_unknown;
+        row.is_null_unknown_ = is_null_unknown;
         return row;
     }
     static KnownRow after(const Change& change) {
