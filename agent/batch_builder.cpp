@@ -56,14 +56,12 @@ void BatchBuilder::take_back(const Mark& mark) {
 
 void BatchBuilder::write(std::span<const TableRule> rules, const Change& change, SyncId first_id) {
     route(rules, change, routes_);
-    if (!routes_.routes.empty()) add_groups(first_id);
+    if (!routes_.routes.empty()) add_groups(change, first_id);
     if (!routes_.unroutable.empty())
         reset_unroutable(change, first_id + (change.action == Action::update ? 1 : 0));
-    if (change.action == Action::update && change.old_kind != Change::OldTuple::full &&
-        rules[0].can_move_unseen)
+    if (routes_.channels.has_too_long())
         notice(*change.relation,
-               "an update cannot tell which channel a row leaves: if channel columns ever change, "
-               "ALTER TABLE ... REPLICA IDENTITY FULL");
+               "a channel's name would be above 1,024 bytes: left out, as if its column were null");
     if (is_open_ &&
         batch_.bytes.size() - batch_.messages.back().body_begin >= limits_.message_bytes)
         close_message();
@@ -71,12 +69,12 @@ void BatchBuilder::write(std::span<const TableRule> rules, const Change& change,
 
 // Channels that hear of the same actions get one message, in which those stand by id; a channel
 // never gets two messages with one id.
-void BatchBuilder::add_groups(SyncId first_id) {
+void BatchBuilder::add_groups(const Change& change, SyncId first_id) {
     group_count_ = 0;
     auto group_of = [&](std::size_t channel) -> Group* {
         for (std::size_t i = 0; i < group_count_; ++i)
             for (auto member : groups_[i].channels)
-                if (routes_.name(member) == routes_.name(channel)) return &groups_[i];
+                if (routes_.channels[member] == routes_.channels[channel]) return &groups_[i];
         return nullptr;
     };
     auto new_group = [&]() -> Group& {
@@ -130,7 +128,7 @@ void BatchBuilder::add_groups(SyncId first_id) {
             close_message();
             open_message(groups_[i].channels);
         }
-        for (auto r : groups_[i].routes) append_action(routes_.routes[r], first_id);
+        for (auto r : groups_[i].routes) append_action(routes_.routes[r], change, first_id);
     }
 }
 
@@ -140,7 +138,7 @@ bool BatchBuilder::is_open_for(const std::vector<std::size_t>& channels) const {
     if (message.channels_end - message.channels_begin != channels.size()) return false;
     for (std::size_t i = 0; i < channels.size(); ++i) {
         const auto& slice = batch_.channels[message.channels_begin + i];
-        if (batch_.text(slice.begin, slice.end) != routes_.name(channels[i])) return false;
+        if (batch_.text(slice.begin, slice.end) != routes_.channels[channels[i]]) return false;
     }
     return true;
 }
@@ -150,7 +148,7 @@ void BatchBuilder::open_message(const std::vector<std::size_t>& channels) {
     message.channels_begin = static_cast<std::uint32_t>(batch_.channels.size());
     for (auto channel : channels) {
         auto begin = batch_.bytes.size();
-        batch_.bytes += routes_.name(channel);
+        batch_.bytes += routes_.channels[channel];
         batch_.channels.push_back({begin, batch_.bytes.size()});
     }
     message.channels_end = static_cast<std::uint32_t>(batch_.channels.size());
@@ -159,34 +157,53 @@ void BatchBuilder::open_message(const std::vector<std::size_t>& channels) {
     is_open_ = true;
 }
 
-void BatchBuilder::append_action(const Route& found, SyncId first_id) {
+void BatchBuilder::append_action(const Route& found, const Change& change, SyncId first_id) {
     auto& message = batch_.messages.back();
     auto& out = batch_.bytes;
     if (out.size() > message.body_begin) out += ',';
     message.last_sync_id = first_id + (found.has_second_id ? 1 : 0);
     append_action_head(out, message.last_sync_id, found.action, found.rule->model_json);
     append_model_id(out, scratch_, *found.rule, *found.row);
-    if (found.action != Action::remove) append_data(found);
+    if (found.action != Action::remove) append_data(found, change);
     out += '}';
     ++counts_.actions;
 }
 
-void BatchBuilder::append_data(const Route& found) {
+static std::size_t text_bytes(const Tuple& row) {
+    std::size_t bytes = 0;
+    for (const auto& value : row) bytes += value.text.size();
+    return bytes;
+}
+
+void BatchBuilder::append_data(const Route& found, const Change& change) {
     auto& out = batch_.bytes;
-    std::size_t row_bytes = 0;
-    for (const auto& value : *found.row) row_bytes += value.text.size();
-    auto value_bytes_max = row_bytes <= limits_.action_bytes
-                               ? std::numeric_limits<std::size_t>::max()
-                               : limits_.action_bytes / found.row->size();
+    const auto& rule = *found.rule;
+    auto is_large = text_bytes(*found.row) > limits_.action_bytes;
+    // What was too large then, or is now, is not in the reader's copy to be changed.
+    auto is_update = rule.rule->data != DataKind::full && found.action == Action::update &&
+                     change.old_kind == Change::OldTuple::full && !is_large &&
+                     text_bytes(*change.old_tuple) <= limits_.action_bytes;
+    if (is_update) {
+        RowUpdate update{*change.old_tuple, *change.new_tuple, rule.is_old_null_unknown};
+        auto is_delta = rule.rule->data == DataKind::delta;
+        out += is_delta ? ",\"dataKind\":\"delta\",\"data\":" : ",\"dataKind\":\"patch\",\"data\":";
+        if (is_delta)
+            append_delta(out, rule.row, update, writer_);
+        else
+            append_patch(out, rule.row, update, writer_);
+        return;
+    }
+    auto value_bytes_max = is_large ? limits_.action_bytes / found.row->size()
+                                    : std::numeric_limits<std::size_t>::max();
     out += ",\"data\":";
-    auto gaps = append_row(out, found.rule->row, *found.row, value_bytes_max, writer_);
+    auto gaps = append_row(out, rule.row, *found.row, value_bytes_max, writer_);
     if (gaps.has_unchanged) {
         out += ",\"unchanged\":";
-        append_unchanged_keys(out, found.rule->row, *found.row);
+        append_unchanged_keys(out, rule.row, *found.row);
     }
     if (gaps.has_omitted) {
         out += ",\"omitted\":";
-        append_omitted_keys(out, found.rule->row, *found.row, value_bytes_max);
+        append_omitted_keys(out, rule.row, *found.row, value_bytes_max);
         ++counts_.omitted;
     }
 }
@@ -206,31 +223,45 @@ void BatchBuilder::add_truncate(const Truncate& truncate, SyncId first_id) {
     for (const auto* relation : *truncate.relations) {
         auto rules = router_.rules_of(*relation);
         auto sync_id = first_id++;
-        if (rules.empty()) continue;
-        auto is_one_model = std::all_of(rules.begin(), rules.end(), [&](const TableRule& rule) {
-            return rule.model == rules[0].model;
-        });
-        add_reset(is_one_model ? rules[0].model_json : std::string_view{}, "truncate", sync_id);
+        const TableRule* first = nullptr;
+        auto is_one_model = true;
+        for (const auto& rule : rules) {
+            if (!rule.rule->takes(Action::remove)) continue;
+            if (first == nullptr) first = &rule;
+            is_one_model = is_one_model && rule.model == first->model;
+        }
+        if (first == nullptr) continue;
+        add_reset(is_one_model ? first->model_json : std::string_view{}, "truncate", sync_id);
     }
 }
 
 void BatchBuilder::reset_unroutable(const Change& change, SyncId sync_id) {
     std::string_view model_json;
     auto models = 0;
-    for (const auto* rule : routes_.unroutable) {
+    for (const auto& [rule, why] : routes_.unroutable) {
         ++counts_.unroutable;
-        notice(*change.relation,
-               fmt::format("a change cannot be routed, since the replica identity lacks a column "
-                           "of its channels or id; "
-                           "unroutable={}: ALTER TABLE ... REPLICA IDENTITY FULL",
-                           rule->rule->unroutable == Unroutable::reset ? "reset" : "skip"));
-        if (rule->rule->unroutable != Unroutable::reset) continue;
+        auto policy = rule->rule->unroutable;
+        if (is_told_first(*rule->rule, change.relation, why))
+            notice(*change.relation,
+                   fmt::format("rule={} a change cannot be routed: {}. unroutable={}, and `walcast "
+                               "doctor` says what mends it",
+                               rule->rule->place_of("table"), why,
+                               policy == Unroutable::reset ? "reset" : "skip"));
+        if (policy != Unroutable::reset) continue;
         if (!is_first_reset(rule->model)) continue;
         model_json = rule->model_json;
         ++models;
     }
     // Two messages of the control channel cannot bear one id, so several models become all of them.
     if (models > 0) add_reset(models == 1 ? model_json : std::string_view{}, "unroutable", sync_id);
+}
+
+// Whether this is new to the operator; asked for a row, so that nothing is allocated.
+bool BatchBuilder::is_told_first(const Rule& rule, const Relation* relation, std::string_view why) {
+    Told telling{&rule, relation, why.data()};
+    if (std::find(told_.begin(), told_.end(), telling) != told_.end()) return false;
+    told_.push_back(telling);
+    return true;
 }
 
 // Once in a transaction is enough: whoever fetches afresh sees all of it.
@@ -242,6 +273,17 @@ bool BatchBuilder::is_first_reset(const std::string& model) {
 }
 
 // --- dead letters ---
+
+// Whether what a rule leaves out of its data could be in the row's raw bytes.
+bool BatchBuilder::has_rule_that_hides(const Relation& relation) {
+    try {
+        auto rules = router_.rules_of(relation);
+        return std::any_of(rules.begin(), rules.end(),
+                           [](const TableRule& rule) { return rule.leaves_columns_out; });
+    } catch (const ValueError&) {
+        return true;  // Its very names cannot be written.
+    }
+}
 
 void BatchBuilder::set_aside(const Change& change, SyncId first_id, std::string_view reason,
                              std::string_view bytes) {
@@ -259,8 +301,12 @@ void BatchBuilder::set_aside(const Change& change, SyncId first_id, std::string_
     append_line(fmt::format("{}.{}", relation.schema, relation.name));
     append_line(fmt::to_string(transaction_.commit_lsn));
     append_line(fmt::to_string(transaction_.xid));
-    append_line(reason);
-    batch_.bytes += bytes.substr(0, limits_.dead_letter_bytes);
+    auto is_kept = !has_rule_that_hides(relation);
+    append_line(
+        is_kept ? reason
+                : "a value cannot be written; neither it nor the row are kept here, since a rule "
+                  "leaves columns of the table out");
+    if (is_kept) batch_.bytes += bytes.substr(0, limits_.dead_letter_bytes);
     letter.body_end = batch_.bytes.size();
     weight_ += letter.body_end - letter.body_begin;
     batch_.messages.push_back(letter);

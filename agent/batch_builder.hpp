@@ -66,6 +66,14 @@ private:
         std::vector<std::size_t> routes;
     };
 
+    struct Told {
+        const Rule* rule = nullptr;
+        const Relation* relation = nullptr;
+        const char* why = nullptr;
+
+        bool operator==(const Told&) const = default;
+    };
+
     // Where the batch can be taken back to.
     struct Mark {
         std::size_t bytes = 0;
@@ -79,15 +87,17 @@ private:
     void take_back(const Mark& mark);
 
     void write(std::span<const TableRule> rules, const Change& change, SyncId first_id);
-    void add_groups(SyncId first_id);
+    void add_groups(const Change& change, SyncId first_id);
     void open_message(const std::vector<std::size_t>& channels);
     bool is_open_for(const std::vector<std::size_t>& channels) const;
-    void append_action(const Route& found, SyncId first_id);
-    void append_data(const Route& found);
+    void append_action(const Route& found, const Change& change, SyncId first_id);
+    void append_data(const Route& found, const Change& change);
     void close_message();
     void add_reset(std::string_view model_json, std::string_view reason, SyncId sync_id);
     void reset_unroutable(const Change& change, SyncId sync_id);
+    bool is_told_first(const Rule& rule, const Relation* relation, std::string_view why);
     bool is_first_reset(const std::string& model);
+    bool has_rule_that_hides(const Relation& relation);
     void notice(const Relation& relation, std::string_view what);
 
     Router& router_;
@@ -104,6 +114,7 @@ private:
     std::vector<std::string> models_reset_;  // In this transaction; once is enough.
     std::vector<std::string> notices_;
     std::unordered_set<std::string> noticed_;
+    std::vector<Told> told_;  // Of what could not be routed.
     Counts counts_;
 };
 

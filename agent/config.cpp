@@ -1,10 +1,10 @@
 #include "agent/config.hpp"
 
 #include "agent/config_keys.hpp"
+#include "agent/rule_keys.hpp"
 #include "agent/spelling.hpp"
 
 #include <fmt/format.h>
-#include <fnmatch.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -18,7 +18,6 @@ namespace {
 
 constexpr std::string_view sections[] = {"source", "source.spool",  "values",
                                          "redis",  "redis.history", "rule"};
-constexpr std::string_view rule_keys[] = {"table", "model", "channels", "id", "unroutable"};
 
 // Where in the file, for errors.
 struct Place {
@@ -97,63 +96,6 @@ void read_value(Config& config, const toml::node& node, const std::string& path,
     }
 }
 
-std::vector<std::string> read_strings(const toml::node& node, const Place& place,
-                                      std::string_view name) {
-    std::vector<std::string> strings;
-    const auto* array = node.as_array();
-    if (array == nullptr) place.fail(fmt::format("{}: expected a list of strings", name));
-    for (const auto& item : *array) {
-        auto text = item.value_exact<std::string>();
-        if (!text)
-            Place{place.file, item.source().begin}.fail(fmt::format("{}: expected a string", name));
-        strings.push_back(*text);
-    }
-    return strings;
-}
-
-void set_in_rule(Rule& rule, std::string_view name, const toml::node& node, const Place& place) {
-    auto text = [&] {
-        auto value = node.value_exact<std::string>();
-        if (!value || value->empty()) place.fail(fmt::format("{}: expected a string", name));
-        return *value;
-    };
-    if (name == "table") {
-        rule.table = text();
-        if (rule.table.find('.') == std::string::npos)
-            place.fail(fmt::format("table: expected schema and table: \"public.{}\"", rule.table));
-    } else if (name == "model") {
-        rule.model = text();
-    } else if (name == "id") {
-        rule.id = read_strings(node, place, name);
-        if (rule.id.empty()) place.fail("id: expected at least one column");
-    } else if (name == "channels") {
-        const auto* array = node.as_array();
-        auto texts = read_strings(node, place, name);
-        if (texts.empty()) place.fail("channels: expected at least one channel");
-        for (std::size_t i = 0; i < texts.size(); ++i) {
-            try {
-                rule.channels.push_back(parse_channel_template(texts[i]));
-            } catch (const std::invalid_argument& error) {
-                Place{place.file, array->get(i)->source().begin}.fail(
-                    fmt::format("channels: {}", error.what()));
-            }
-        }
-    } else if (name == "unroutable") {
-        auto policy = text();
-        if (policy == "error")
-            rule.unroutable = Unroutable::error;
-        else if (policy == "reset")
-            rule.unroutable = Unroutable::reset;
-        else if (policy == "skip")
-            rule.unroutable = Unroutable::skip;
-        else
-            place.fail(fmt::format("unroutable: \"{}\"; expected \"reset\", \"error\" or \"skip\"",
-                                   policy));
-    } else {
-        unknown_key(place, name, "[rule]", {std::begin(rule_keys), std::end(rule_keys)});
-    }
-}
-
 void read_rules(Config& config, const toml::node& node, const Place& place) {
     const auto* array = node.as_array();
     if (array == nullptr)
@@ -162,14 +104,7 @@ void read_rules(Config& config, const toml::node& node, const Place& place) {
         Place here{place.file, item.source().begin};
         const auto* table = item.as_table();
         if (table == nullptr) here.fail("rule: expected a table");
-        Rule rule;
-        rule.line = here.at.line;
-        for (const auto& [key, value] : *table)
-            set_in_rule(rule, key.str(), value, Place{place.file, key.source().begin});
-        if (rule.table.empty()) here.fail("rule: table is missing: table = \"public.todos\"");
-        if (rule.channels.empty())
-            here.fail("rule: channels is missing: channels = [\"todos:{id}\"]");
-        config.rules.push_back(std::move(rule));
+        config.rules.push_back(read_rule(*table, place.file));
     }
 }
 
@@ -226,6 +161,27 @@ void refuse_endless_keys(std::string_view text, const std::string& file) {
     }
 }
 
+// A tenant's own prefix, for each channel of each rule; and no channel may be what walcast itself
+// talks on.
+void finish_channels(Config& config) {
+    auto control = config.redis.prefix + "control";
+    for (auto& rule : config.rules) {
+        for (std::size_t i = 0; i < rule.channels.size(); ++i) {
+            auto& channel = rule.channels[i];
+            const auto& prefix = config.channel_prefix;
+            if (!prefix.empty())
+                channel.parts.insert(channel.parts.begin(),
+                                     {.is_column = false, .text = prefix, .keys = {}});
+            if (!channel.can_make(control)) continue;
+            throw ConfigError(fmt::format(
+                "{}: channels: a row could make \"{}\" of \"{}{}\", which is walcast's own "
+                "channel: "
+                "begin it with other text",
+                rule.place_of(fmt::format("channels.{}", i)), control, prefix, channel.text));
+        }
+    }
+}
+
 // What does not go together.
 void check_combinations(const Config& config) {
     const auto& source = config.source;
@@ -258,6 +214,7 @@ Config parse_config(std::string_view text, const std::string& file,
     }
     apply_environment(config, environment);
     check_combinations(config);
+    finish_channels(config);
     return config;
 }
 
@@ -276,13 +233,6 @@ Config load_config(const std::string& file, Presence presence, const Environment
     throw ConfigError(
         "no configuration: neither walcast.toml nor /etc/walcast/walcast.toml is there; "
         "give one with --config, deploy/walcast.toml is a sample");
-}
-
-bool matches_table(const Rule& rule, const std::string& schema, const std::string& name) {
-    // FNM_PATHNAME with the dot as `/`: a `*` does not run from one name into the other.
-    auto dot = rule.table.find('.');
-    return fnmatch(rule.table.substr(0, dot).c_str(), schema.c_str(), 0) == 0 &&
-           fnmatch(rule.table.substr(dot + 1).c_str(), name.c_str(), 0) == 0;
 }
 
 }  // namespace walcast

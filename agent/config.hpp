@@ -1,7 +1,7 @@
 #pragma once
 
-#include "agent/channel_template.hpp"
 #include "agent/errors.hpp"
+#include "agent/rule.hpp"
 #include "agent/spool.hpp"
 #include "decoders/json_type.hpp"
 #include "sinks/redis_sink.hpp"
@@ -13,23 +13,6 @@
 #include <vector>
 
 namespace walcast {
-
-// What happens to a delete or a move whose channels the replica identity does not tell.
-enum class Unroutable {
-    reset,  // All clients fetch that model afresh.
-    error,  // The agent stops.
-    skip,   // It is counted and logged once a table.
-};
-
-// Which rows become which model, and who hears of them.
-struct Rule {
-    std::string table;  // schema.table; `*` and `?` match as in a shell, within either name.
-    std::string model;  // Empty: the table's name.
-    std::vector<ChannelTemplate> channels;
-    std::vector<std::string> id;  // Columns; empty: the primary key.
-    Unroutable unroutable = Unroutable::reset;
-    unsigned line = 0;  // In the configuration file.
-};
 
 enum class Plugin { pgoutput, wal2json };
 
@@ -58,6 +41,7 @@ struct Config {
     Source source;
     JsonPolicy values;
     RedisSettings redis;
+    std::string channel_prefix;  // Before the name of every channel.
     std::vector<Rule> rules;
     std::string file;  // Where it was read from.
 };
@@ -77,8 +61,5 @@ Config default_config(const Environment& environment);
 // when there is none, unless `is_optional`.
 enum class Presence { required, optional };
 Config load_config(const std::string& file, Presence presence, const Environment& environment);
-
-// Does `table` of a rule name this table?
-bool matches_table(const Rule& rule, const std::string& schema, const std::string& name);
 
 }  // namespace walcast

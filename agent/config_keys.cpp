@@ -140,6 +140,15 @@ constexpr ConfigKey keys[] = {
      [](Config& config, const std::string& text) { config.redis.address = parse_redis_url(text); }},
     {"redis.prefix", Kind::text,
      [](Config& config, const std::string& text) { config.redis.prefix = text; }},
+    {"redis.channel_prefix", Kind::text,
+     [](Config& config, const std::string& text) {
+         auto is_control = [](char character) {
+             return static_cast<unsigned char>(character) < 0x20;
+         };
+         if (std::any_of(text.begin(), text.end(), is_control))
+             throw std::invalid_argument("expected no control characters");
+         config.channel_prefix = text;
+     }},
     {"redis.history.length", Kind::number,
      [](Config& config, const std::string& text) {
          config.redis.history_length = read_count(text);

@@ -1,38 +1,21 @@
 #pragma once
 
 #include "agent/catalog.hpp"
-#include "agent/config.hpp"
+#include "agent/channel_names.hpp"
+#include "agent/rule.hpp"
+#include "agent/table_rule.hpp"
 #include "decoders/event.hpp"
-#include "decoders/row_json.hpp"
 
-#include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace walcast {
 
-// A rule made ready for one table.
-struct TableRule {
-    struct Part {
-        bool is_column = false;
-        std::size_t index = 0;  // Of the column.
-        std::string text;       // Literal.
-    };
-    const Rule* rule = nullptr;
-    std::string model;       // As written.
-    std::string model_json;  // In quotes.
-    std::vector<std::vector<Part>> channels;
-    std::vector<std::size_t> id;
-    RowJson row;
-    bool is_old_null_unknown = false;  // A null of an old row may be one that was not told.
-    bool can_move_unseen =
-        false;  // An update may change a channel without the stream telling from where.
-};
-
-// One sync action for some channels. The names are in Routes::names.
+// One sync action for some channels. The names are in Routes::channels.
 struct Route {
     const TableRule* rule = nullptr;
     Action action = Action::insert;
@@ -44,31 +27,26 @@ struct Route {
 
 // Where a change goes; used again from change to change, so that nothing is allocated for a row.
 struct Routes {
-    struct Name {
-        std::size_t begin = 0;
-        std::size_t end = 0;
+    struct Unroutable {
+        const TableRule* rule = nullptr;
+        std::string_view why;
     };
     std::vector<Route> routes;  // By id, those with the first id before those with the second.
-    std::vector<Name> channels;
-    std::string names;
-    std::vector<const TableRule*>
-        unroutable;  // Rules that could not tell whom a delete or a move concerns.
+    ChannelNames channels;
+    std::vector<Unroutable> unroutable;  // Rules that could not tell whom the change concerns.
 
-    std::string_view name(std::size_t channel) const {
-        return std::string_view(names).substr(channels[channel].begin,
-                                              channels[channel].end - channels[channel].begin);
-    }
     void clear() {
         routes.clear();
         channels.clear();
-        names.clear();
         unroutable.clear();
     }
 };
 
 // Decides who hears of a change. A row that moves from one channel to another is removed in the
-// first and inserted in the second; so is a row whose id changes. Pure; clears `routes` first.
-// Throws SetupError where a rule says that what cannot be routed is an error.
+// first and inserted in the second; so is a row whose id changes. A row that a rule begins to see
+// is inserted, one that it ceases to see removed. Pure; clears `routes` first. Throws SetupError
+// where a rule says that what cannot be routed is an error, ValueError where a value that decides
+// cannot be read.
 void route(std::span<const TableRule> rules, const Change& change, Routes& routes);
 
 // Finds the rules of a table, and keeps them ready.
@@ -95,7 +73,6 @@ private:
         std::uint64_t generation = 0;
         std::vector<TableRule> rules;
     };
-    TableRule make_ready(const Rule& rule, const Relation& relation) const;
     void add_ready(Table& table, const Rule& rule, const Relation& relation);
 
     const std::vector<Rule>& rules_;
@@ -106,10 +83,5 @@ private:
     const Relation* last_relation_ = nullptr;
     Table* last_table_ = nullptr;
 };
-
-// A row's id as a JSON string: a single column's text; several joined by commas, where `\` stands
-// before a comma or backslash of the text, and null is `\N`. `scratch` is overwritten.
-void append_model_id(std::string& out, std::string& scratch, const TableRule& rule,
-                     const Tuple& row);
 
 }  // namespace walcast

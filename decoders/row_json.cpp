@@ -6,14 +6,37 @@
 
 namespace walcast {
 
-RowJson::RowJson(const Relation& relation, const JsonTypes& types) {
-    for (std::size_t i = 0; i < relation.columns.size(); ++i) {
-        const auto& of = relation.columns[i];
-        Column column{.index = i, .key = {}, .type = &types.of(of.type_oid)};
+static std::vector<RowJson::Choice> all_of(const Relation& relation) {
+    std::vector<RowJson::Choice> choices;
+    for (std::size_t i = 0; i < relation.columns.size(); ++i)
+        choices.push_back({i, relation.columns[i].name});
+    return choices;
+}
+
+RowJson::RowJson(const Relation& relation, const JsonTypes& types)
+    : RowJson(relation, types, all_of(relation)) {}
+
+RowJson::RowJson(const Relation& relation, const JsonTypes& types,
+                 const std::vector<Choice>& choices) {
+    for (const auto& [index, name] : choices) {
+        Column column{.index = index,
+                      .key = {},
+                      .pointer = {},
+                      .type = &types.of(relation.columns[index].type_oid)};
+        std::string pointer = "/";
+        for (auto character : name) {
+            if (character == '~')
+                pointer += "~0";
+            else if (character == '/')
+                pointer += "~1";
+            else
+                pointer += character;
+        }
         try {
-            append_json_string(column.key, of.name);
+            append_json_string(column.key, name);
+            append_json_string(column.pointer, pointer);
         } catch (const ValueError& error) {
-            throw ValueError(fmt::format("name of column {}: {}", i + 1, error.what()));
+            throw ValueError(fmt::format("name of column {}: {}", index + 1, error.what()));
         }
         column.key += ':';
         columns.push_back(std::move(column));
@@ -27,7 +50,6 @@ static std::string_view quoted_name(const RowJson::Column& column) {
 static void append_value(std::string& out, const RowJson::Column& column, const Value& value,
                          ValueWriter& writer) try {
     assert(column.type != nullptr);
-    out += column.key;
     if (value.kind == Value::Kind::null)
         out += "null";
     else if (value.kind == Value::Kind::text)
@@ -55,10 +77,52 @@ RowGaps append_row(std::string& out, const RowJson& row, const Tuple& tuple,
         }
         if (!is_first) out += ',';
         is_first = false;
+        out += column.key;
         append_value(out, column, value, writer);
     }
     out += '}';
     return gaps;
+}
+
+// Appends what `append_column` makes of each column that changed, or may have.
+template <typename AppendColumn>
+static void append_changed(std::string& out, const RowJson& row, const RowUpdate& update,
+                           AppendColumn append_column) {
+    auto is_first = true;
+    for (const auto& column : row.columns) {
+        const auto& before = update.before[column.index];
+        const auto& after = update.after[column.index];
+        if (after.kind == Value::Kind::unchanged) continue;
+        auto is_same = before.kind == after.kind && before.text == after.text;
+        auto is_known = before.kind != Value::Kind::null || !update.is_null_unknown;
+        if (is_same && is_known) continue;
+        if (!is_first) out += ',';
+        is_first = false;
+        append_column(column, after);
+    }
+}
+
+void append_delta(std::string& out, const RowJson& row, const RowUpdate& update,
+                  ValueWriter& writer) {
+    out += '{';
+    append_changed(out, row, update, [&](const RowJson::Column& column, const Value& value) {
+        out += column.key;
+        append_value(out, column, value, writer);
+    });
+    out += '}';
+}
+
+void append_patch(std::string& out, const RowJson& row, const RowUpdate& update,
+                  ValueWriter& writer) {
+    out += '[';
+    append_changed(out, row, update, [&](const RowJson::Column& column, const Value& value) {
+        out += R"({"op":"replace","path":)";
+        out += column.pointer;
+        out += ",\"value\":";
+        append_value(out, column, value, writer);
+        out += '}';
+    });
+    out += ']';
 }
 
 template <typename IsListed>

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace walcast {
@@ -16,11 +17,19 @@ struct RowJson {
     struct Column {
         std::size_t index = 0;  // Into the tuple.
         std::string key;        // `"title":`
+        std::string pointer;    // `"/title"`, its JSON pointer (RFC 6901)
         const JsonType* type = nullptr;
     };
     std::vector<Column> columns;
 
+    // One of the columns to choose, and what it is called in the data.
+    struct Choice {
+        std::size_t index = 0;
+        std::string_view name;
+    };
     // `types` must outlive it. Throws ValueError when a column's name is not UTF-8.
+    RowJson(const Relation& relation, const JsonTypes& types, const std::vector<Choice>& choices);
+    // All columns, under their own names.
     RowJson(const Relation& relation, const JsonTypes& types);
     RowJson() = default;
 };
@@ -35,6 +44,22 @@ struct RowGaps {
 // of text, are left out, and said so in the result. Throws ValueError, naming the column.
 RowGaps append_row(std::string& out, const RowJson& row, const Tuple& tuple,
                    std::size_t value_bytes_max, ValueWriter& writer);
+
+// The row before and after an update, of which the one before is known whole but for values that
+// are null where `is_null_unknown`.
+struct RowUpdate {
+    const Tuple& before;
+    const Tuple& after;
+    bool is_null_unknown = false;
+};
+
+// Appends the columns that changed: `{"title":"x"}`. Throws ValueError, naming the column.
+void append_delta(std::string& out, const RowJson& row, const RowUpdate& update,
+                  ValueWriter& writer);
+
+// Appends the same as a JSON Patch (RFC 6902): `[{"op":"replace","path":"/title","value":"x"}]`.
+void append_patch(std::string& out, const RowJson& row, const RowUpdate& update,
+                  ValueWriter& writer);
 
 // Appends the keys that append_row left out for either reason, as a JSON array: `["body"]`.
 void append_unchanged_keys(std::string& out, const RowJson& row, const Tuple& tuple);
