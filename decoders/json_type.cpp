@@ -136,9 +136,11 @@ void JsonTypes::add_built_in(std::uint32_t oid, std::uint32_t array_oid, const J
                              char delimiter) {
     auto& element = slot(oid);
     element.type = type;
+    element.type.oid = oid;
     element.origin = Slot::Origin::built_in;
     auto& array = slot(array_oid);
     array.type = sequence(JsonForm::array, element.type, delimiter);
+    array.type.oid = array_oid;
     array.origin = Slot::Origin::built_in;
 }
 
@@ -158,6 +160,8 @@ void JsonTypes::add(const std::vector<TypeDescription>& types) {
         auto& added = slot(description.oid);
         if (added.origin == Slot::Origin::built_in) continue;
         added.type = type_of(description);
+        added.type.oid = description.oid;
+        added.type.is_enum = description.kind == TypeDescription::Kind::enumeration;
         added.origin = Slot::Origin::added;
         auto is_domain = description.kind == TypeDescription::Kind::domain;
         added.base = is_domain ? &slot(description.of) : nullptr;
@@ -168,6 +172,7 @@ void JsonTypes::add(const std::vector<TypeDescription>& types) {
 JsonType JsonTypes::type_of(const TypeDescription& description) {
     switch (description.kind) {
         case TypeDescription::Kind::base:
+        case TypeDescription::Kind::enumeration:
         case TypeDescription::Kind::domain: return plain(JsonForm::string);
         case TypeDescription::Kind::hstore: return plain(JsonForm::hstore);
         case TypeDescription::Kind::array:

@@ -37,6 +37,8 @@ struct JsonType {
     const JsonType* element = nullptr;  // array, vector
     char delimiter = ',';               // array: between the elements; boxes have ';'.
     std::vector<Field> fields = {};     // composite
+    std::uint32_t oid = 0;              // 0 where nothing is known. A domain has its base's.
+    bool is_enum = false;
 };
 
 // What the user decides about values.
@@ -53,7 +55,7 @@ struct JsonPolicy {
 
 // A type as the catalog has it.
 struct TypeDescription {
-    enum class Kind : std::uint8_t { base, array, composite, domain, hstore };
+    enum class Kind : std::uint8_t { base, array, composite, domain, enumeration, hstore };
     struct Field {
         std::string name;
         std::uint32_t type_oid = 0;
