@@ -1,0 +1,115 @@
+#include "agent/predicate_token.hpp"
+
+#include "agent/predicate.hpp"
+
+#include <fmt/format.h>
+
+namespace walcast {
+
+namespace {
+
+using Kind = PredicateToken::Kind;
+
+bool is_one_of(char character, std::string_view characters) {
+    return characters.find(character) != std::string_view::npos;
+}
+
+bool is_digit(char character) {
+    return character >= '0' && character <= '9';
+}
+
+// As Postgres: any byte beyond ASCII is a letter.
+bool begins_word(char character) {
+    auto is_letter =
+        (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z');
+    return is_letter || character == '_' || static_cast<unsigned char>(character) >= 0x80;
+}
+
+bool continues_word(char character) {
+    return begins_word(character) || is_digit(character) || character == '$';
+}
+
+std::string to_lower(std::string_view text) {
+    std::string lower(text);
+    for (auto& character : lower)
+        if (character >= 'A' && character <= 'Z') character = static_cast<char>(character + 32);
+    return lower;
+}
+
+// Up to the closing mark, which is doubled where it means itself. `end` is moved behind it.
+std::string unquoted(std::string_view text, std::size_t& end) {
+    auto begin = end;
+    auto mark = text[end++];
+    std::string out;
+    for (; end < text.size(); ++end) {
+        if (text[end] != mark) {
+            out += text[end];
+        } else if (end + 1 < text.size() && text[end + 1] == mark) {
+            out += text[end++];
+        } else {
+            ++end;
+            return out;
+        }
+    }
+    throw PredicateError(begin, fmt::format("the {} is not closed", mark));
+}
+
+void skip_digits(std::string_view text, std::size_t& end) {
+    while (end < text.size() && is_digit(text[end])) ++end;
+}
+
+void skip_number(std::string_view text, std::size_t& end) {
+    auto begin = end;
+    skip_digits(text, end);
+    if (end < text.size() && text[end] == '.') skip_digits(text, ++end);
+    if (end < text.size() && is_one_of(text[end], "eE")) {
+        auto digits = end + 1;
+        if (digits < text.size() && is_one_of(text[digits], "+-")) ++digits;
+        if (digits < text.size() && is_digit(text[digits])) skip_digits(text, end = digits);
+    }
+    if (end < text.size() && (continues_word(text[end]) || text[end] == '.'))
+        throw PredicateError(begin,
+                             fmt::format("\"{}\" is not a number; expected one as 10, -2.5 or 1e6",
+                                         text.substr(begin, end + 1 - begin)));
+}
+
+// As Postgres: the longest run, of which a sign at the end belongs to what follows.
+void skip_operator(std::string_view text, std::size_t& end) {
+    auto begin = end;
+    while (end < text.size() && is_one_of(text[end], "+-*/<>=~!@#%^&|`?:")) ++end;
+    auto run = text.substr(begin, end - begin);
+    if (run.find("--") != std::string_view::npos || run.find("/*") != std::string_view::npos)
+        throw PredicateError(begin, "comments are not supported");
+    while (end > begin + 1 && is_one_of(text[end - 1], "+-")) --end;
+}
+
+}  // namespace
+
+PredicateToken read_predicate_token(std::string_view text, std::size_t offset) {
+    while (offset < text.size() && is_one_of(text[offset], " \t\n\r\f\v")) ++offset;
+    PredicateToken token{.kind = Kind::end, .offset = offset};
+    if (offset == text.size()) return token;
+    auto end = offset;
+    auto first = text[offset];
+    auto is_fraction = first == '.' && offset + 1 < text.size() && is_digit(text[offset + 1]);
+    if (begins_word(first)) {
+        while (end < text.size() && continues_word(text[end])) ++end;
+        token.kind = Kind::word;
+        token.text = to_lower(text.substr(offset, end - offset));
+    } else if (first == '"' || first == '\'') {
+        token.kind = first == '"' ? Kind::quoted_name : Kind::string;
+        token.text = unquoted(text, end);
+    } else if (is_digit(first) || is_fraction) {
+        token.kind = Kind::number;
+        skip_number(text, end);
+    } else {
+        token.kind = Kind::symbol;
+        skip_operator(text, end);
+        if (end == offset) end = offset + 1;
+    }
+    token.shown = text.substr(offset, end - offset);
+    if (token.kind == Kind::number || token.kind == Kind::symbol) token.text = token.shown;
+    return token;
+}
+
+}  // namespace walcast
