@@ -154,7 +154,7 @@ asio::awaitable<void> RedisSink::load_commit_script() {
 }
 
 asio::awaitable<std::optional<Stored>> RedisSink::connect() {
-    channels_.clear();
+    forget_channels();
     awaited_.clear();
     co_await connection_.open();
     co_await check_server();
@@ -249,9 +249,16 @@ asio::awaitable<void> RedisSink::finish_resets(std::string epoch, SyncId id, std
 
 // --- batches ---
 
+void RedisSink::forget_channels() {
+    channels_.clear();
+    channels_bytes_ = 0;
+}
+
 // Which message goes to which channel, in order; the channels get numbers from 1 as they appear.
 void RedisSink::collect_targets(const Batch& batch) {
-    if (channels_.size() > settings_.channels_remembered_max) channels_.clear();
+    // A node of the map with its name's own allocation.
+    constexpr std::size_t channel_bytes = 160;
+    if (channels_bytes_ > settings_.channels_bytes_max) forget_channels();
     auto now = steady_clock::now();
     auto interval = index_interval(settings_.history_age);
     ++batches_;
@@ -266,6 +273,7 @@ void RedisSink::collect_targets(const Batch& batch) {
             if (found == channels_.end()) {
                 found = channels_.emplace(std::string(name), Known{}).first;
                 found->second.is_new = true;
+                channels_bytes_ += name.size() + channel_bytes;
             }
             auto& channel = found->second;
             if (channel.batch != batches_) {

@@ -17,7 +17,8 @@ struct RedisSettings {
     std::string prefix = "walcast:";
     std::uint64_t history_length = 1000;      // Messages a channel, about.
     std::chrono::seconds history_age{86400};  // Since a channel's last message.
-    std::size_t channels_remembered_max = 50'000;
+    // For what was last sent to each channel. Beyond it all is forgotten, and asked of the server.
+    std::size_t channels_bytes_max = std::size_t{8} << 20U;
 };
 
 // Publishes on Redis, with history and position, as docs/protocol.md says.
@@ -64,6 +65,7 @@ private:
     asio::awaitable<void> check_server();
     asio::awaitable<void> load_commit_script();
     asio::awaitable<void> finish_resets(std::string epoch, SyncId id, std::string reason);
+    void forget_channels();
     void collect_targets(const Batch& batch);
     void write_commit(const Batch& batch);
     void write_message(const Batch& batch, const Target& target);
@@ -79,6 +81,7 @@ private:
 
     // What was last sent to each channel; forgotten on every reconnect.
     std::unordered_map<std::string, Known, Hash, std::equal_to<>> channels_;
+    std::size_t channels_bytes_ = 0;  // About what they take.
     std::uint64_t batches_ = 0;
     std::vector<Target> targets_;
     std::vector<const std::pair<const std::string, Known>*> batch_channels_;
