@@ -1,7 +1,9 @@
 #include "agent/bound_predicate.hpp"
 
 #include "agent/like.hpp"
+#include "agent/predicate_token.hpp"
 #include "agent/spelling.hpp"
+#include "agent/sql_literal.hpp"
 #include "decoders/json_string.hpp"
 
 #include <fmt/format.h>
@@ -13,21 +15,15 @@ namespace walcast {
 using Kind = Predicate::Node::Kind;
 using Test = Predicate::Condition::Test;
 
-static std::string to_lower(std::string text) {
-    for (auto& character : text)
-        if (character >= 'A' && character <= 'Z') character = static_cast<char>(character + 32);
-    return text;
-}
-
 [[noreturn]] static void fail_missing(const Predicate::Condition& condition,
                                       const Relation& relation) {
     std::vector<std::string> names;
     for (const auto& column : relation.columns) names.push_back(column.name);
     auto in_other_case = std::find_if(names.begin(), names.end(), [&](const std::string& name) {
-        return to_lower(name) == condition.column;
+        return folded(name) == condition.column;
     });
     auto meant = in_other_case != names.end() ? *in_other_case : nearest(condition.column, names);
-    auto is_plain = to_lower(meant) == meant;
+    auto is_plain = folded(meant) == meant;
     throw PredicateError(
         condition.offset,
         fmt::format("{}.{} has no column {}; did you mean {}?{}", relation.schema, relation.name,
@@ -90,14 +86,18 @@ BoundPredicate::Condition BoundPredicate::bind(const Predicate::Condition& condi
                                                            sql_name_of(json_type), why));
     Condition bound{
         .column = column, .type = type, .test = condition.test, .is_negated = condition.is_negated};
-    for (const auto& literal : condition.literals) {
+    // In a list numbers are made real; beside one by itself the column is made double.
+    auto is_list = condition.test == Test::is_in && condition.literals.size() > 1;
+    for (auto literal : condition.literals) {
+        if (is_list && type == SqlType::float4 && literal.kind == Predicate::Literal::Kind::number)
+            literal.kind = Predicate::Literal::Kind::string;
         auto made = sql_literal(type, literal);
         if (condition.test == Test::is_like) made = SqlLiteral{SqlType::text, literal.text};
         if (!made)
             throw PredicateError(
                 literal.offset,
                 fmt::format("column {} is {}, and {} is none; expected {}", condition.column,
-                            sql_name_of(json_type), literal.text, expected_literal(type)));
+                            sql_name_of(json_type), shorten(literal.text), expected_literal(type)));
         auto text = std::make_shared<const std::string>(std::move(made->text));
         bound.literals.push_back({.text = text, .value = read_sql_value(made->type, *text)});
     }

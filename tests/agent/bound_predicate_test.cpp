@@ -175,14 +175,15 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Floating, Comparison,
-    testing::Values(Compared{701, "0.1", "x = 0.1", true}, Compared{701, "0.1", "x = '0.1'", true},
-                    Compared{700, "0.1", "x = 0.1", false}, Compared{700, "0.1", "x = '0.1'", true},
-                    Compared{700, "0.1", "x > 0.1", true}, Compared{700, "0.5", "x = 0.5", true},
-                    Compared{701, "-0", "x = 0", true}, Compared{701, "1e+20", "x = 1e20", true},
-                    Compared{701, "NaN", "x = 'NaN'", true},
-                    Compared{701, "NaN", "x > 'Infinity'", true},
-                    Compared{701, "9.007199254740992e+15", "x = 9007199254740993", true},
-                    Compared{701, "-Infinity", "x < -1e308", true}));
+    testing::Values(
+        Compared{701, "0.1", "x = 0.1", true}, Compared{701, "0.1", "x = '0.1'", true},
+        Compared{700, "0.1", "x = 0.1", false}, Compared{700, "0.1", "x = '0.1'", true},
+        Compared{700, "0.1", "x > 0.1", true}, Compared{700, "0.1", "x in (0.1)", false},
+        Compared{700, "0.1", "x in (0.1, 7)", true}, Compared{700, "0.5", "x = 0.5", true},
+        Compared{701, "-0", "x = 0", true}, Compared{701, "1e+20", "x = 1e20", true},
+        Compared{701, "NaN", "x = 'NaN'", true}, Compared{701, "NaN", "x > 'Infinity'", true},
+        Compared{701, "9.007199254740992e+15", "x = 9007199254740993", true},
+        Compared{701, "-Infinity", "x < -1e308", true}));
 
 INSTANTIATE_TEST_SUITE_P(
     Text, Comparison,
