@@ -100,6 +100,12 @@ std::string PredicateToken::excerpt() const {
     return kind == Kind::end ? "the end" : '"' + shorten(shown) + '"';
 }
 
+bool is_plain_name(std::string_view name) {
+    auto is_word = !name.empty() && begins_word(name[0]) &&
+                   std::all_of(name.begin(), name.end(), continues_word) && folded(name) == name;
+    return is_word && !PredicateToken{.kind = Kind::word, .text = std::string(name)}.is_reserved();
+}
+
 std::string folded(std::string_view text) {
     std::string lower(text);
     for (auto& character : lower)

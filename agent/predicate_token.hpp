@@ -30,6 +30,9 @@ struct PredicateToken {
 // As SQL folds words: in lower case, of ASCII only.
 std::string folded(std::string_view text);
 
+// Whether it needs no double quotes.
+bool is_plain_name(std::string_view name);
+
 // The beginning of what may be long.
 std::string shorten(std::string_view text);
 

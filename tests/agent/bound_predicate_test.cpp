@@ -245,6 +245,19 @@ TEST(BoundPredicate, RefusesAMissingColumnAndNamesTheNearest) {
         "double quotes a name is in lower case.");
 }
 
+TEST(BoundPredicate, QuotesTheNearestColumnWhereItMustBeQuoted) {
+    auto says = [&](std::string_view predicate, const char* column) {
+        Relation relation = relation_of("todos").column(column);
+        return error_of<PredicateError>(
+            [&] { BoundPredicate(parse_predicate(predicate), relation, all_types()); });
+    };
+
+    EXPECT_TRUE(contains(says("ordr is null", "order_"), "did you mean order_?"));
+    EXPECT_TRUE(contains(says("lik is null", "like"), R"(did you mean "like"?)"));
+    EXPECT_TRUE(contains(says("a is null", "a b"), R"(did you mean "a b"?)"));
+    EXPECT_TRUE(contains(says("a1 is null", "1a"), R"(did you mean "1a"?)"));
+}
+
 struct Refused {
     std::uint32_t oid;
     const char* predicate;
