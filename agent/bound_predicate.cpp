@@ -61,10 +61,10 @@ static std::string_view hindrance(Test test, SqlType type) {
     if (test == Test::is_like)
         return has_patterns(type) ? "" : "and only text is like a pattern; expected a comparison";
     if (!is_ordering(test) || has_order(type)) return "";
-    return type == SqlType::enumeration
-               ? "of which the stream does not tell the order; expected =, <> or in"
-               : "of which the order is that of a collation, which the stream does not tell; "
-                 "expected =, <>, in or like";
+    return has_patterns(type)
+               ? "of which the order is that of a collation, which the stream does not tell; "
+                 "expected =, <>, in or like"
+               : "of which the stream does not tell the order; expected =, <> or in";
 }
 
 // --- made ready ---

@@ -68,10 +68,12 @@ void skip_number(std::string_view text, std::size_t& end) {
         if (digits < text.size() && is_one_of(text[digits], "+-")) ++digits;
         if (digits < text.size() && is_digit(text[digits])) skip_digits(text, end = digits);
     }
-    if (end < text.size() && (continues_word(text[end]) || text[end] == '.'))
+    auto number_end = end;
+    while (end < text.size() && (continues_word(text[end]) || text[end] == '.')) ++end;
+    if (end > number_end)
         throw PredicateError(begin,
                              fmt::format("\"{}\" is not a number; expected one as 10, -2.5 or 1e6",
-                                         text.substr(begin, end + 1 - begin)));
+                                         shorten(text.substr(begin, end - begin))));
 }
 
 // As Postgres: the longest run, of which a sign at the end belongs to what follows.

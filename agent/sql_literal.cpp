@@ -79,6 +79,11 @@ std::optional<std::string> bytea_literal(std::string_view text) {
     return is_bytes ? std::optional(bytes) : std::nullopt;
 }
 
+std::string time_literal(std::string_view text) {
+    auto word = folded(trimmed(text));
+    return word.ends_with("infinity") ? word : std::string(trimmed(text));
+}
+
 std::optional<std::string> short_literal(std::string_view text, std::size_t size_max) {
     if (text.size() > size_max) return std::nullopt;
     return std::string(text);
@@ -102,7 +107,7 @@ std::optional<std::string> string_literal(SqlType type, std::string_view text) {
         case SqlType::date:
         case SqlType::time:
         case SqlType::timestamp:
-        case SqlType::timestamptz: return std::string(trimmed(text));
+        case SqlType::timestamptz: return time_literal(text);
         default: return std::string(text);
     }
 }

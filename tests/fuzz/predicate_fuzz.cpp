@@ -4,6 +4,7 @@
 
 #include "agent/bound_predicate.hpp"
 #include "decoders/json_string.hpp"
+#include "decoders/utf8.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 #include <array>
@@ -63,7 +64,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     static const auto types = make_types();
     auto values = view_of(data, size);
     auto text = take_until(values, '\0');
-    passes<PredicateError>([&] {
+    try {
         auto predicate = parse_predicate(text);
         check_nodes(predicate);
         BoundPredicate bound(predicate, relation, types);
@@ -80,6 +81,9 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
                 require(BoundPredicate(bound).evaluate(row) == truth, "a copy says the same");
             });
         } while (!values.empty());
-    });
+    } catch (const PredicateError& error) {
+        require(error.offset <= text.size(), "an error is in the text");
+        require(is_utf8(error.what()), "an error is UTF-8");
+    }
     return 0;
 }
