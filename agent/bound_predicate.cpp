@@ -1,38 +1,36 @@
 #include "agent/bound_predicate.hpp"
 
 #include "agent/like.hpp"
+#include "agent/predicate_token.hpp"
 #include "agent/spelling.hpp"
+#include "agent/sql_literal.hpp"
 #include "decoders/json_string.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cassert>
 
 namespace walcast {
 
 using Kind = Predicate::Node::Kind;
 using Test = Predicate::Condition::Test;
 
-static std::string to_lower(std::string text) {
-    for (auto& character : text)
-        if (character >= 'A' && character <= 'Z') character = static_cast<char>(character + 32);
-    return text;
-}
-
 [[noreturn]] static void fail_missing(const Predicate::Condition& condition,
                                       const Relation& relation) {
+    const auto& written = condition.column;
     std::vector<std::string> names;
     for (const auto& column : relation.columns) names.push_back(column.name);
-    auto in_other_case = std::find_if(names.begin(), names.end(), [&](const std::string& name) {
-        return to_lower(name) == condition.column;
-    });
-    auto meant = in_other_case != names.end() ? *in_other_case : nearest(condition.column, names);
-    auto is_plain = to_lower(meant) == meant;
+    auto is_same = [&](const std::string& name) { return folded(name) == written; };
+    auto in_other_case = std::find_if(names.begin(), names.end(), is_same);
+    auto meant = in_other_case != names.end() ? *in_other_case : nearest(shorten(written), names);
+    if (!is_plain_name(meant)) meant = '"' + meant + '"';
     throw PredicateError(
         condition.offset,
-        fmt::format("{}.{} has no column {}; did you mean {}?{}", relation.schema, relation.name,
-                    condition.column, is_plain ? meant : '"' + meant + '"',
-                    is_plain ? "" : " Without double quotes a name is in lower case."));
+        fmt::format(
+            "{}.{} has no column {}; did you mean {}?{}", relation.schema, relation.name,
+            shorten(written), meant,
+            in_other_case == names.end() ? "" : " Without double quotes a name is in lower case."));
 }
 
 static std::size_t column_of(const Predicate::Condition& condition, const Relation& relation) {
@@ -52,9 +50,8 @@ static bool is_ordering(Test test) {
 static std::string_view hindrance(Test test, SqlType type) {
     if (test == Test::is_null) return "";
     if (type == SqlType::other)
-        return "of which only is null and is not null can be asked; a row filter of the "
-               "publication "
-               "can do more";
+        return "of which only is null and is not null can be asked; "
+               "a row filter of the publication can do more";
     if (test == Test::is_true || test == Test::is_false)
         return type == SqlType::boolean ? "" : "and only a boolean is true or false";
     if (test == Test::holds)
@@ -64,16 +61,17 @@ static std::string_view hindrance(Test test, SqlType type) {
     if (test == Test::is_like)
         return has_patterns(type) ? "" : "and only text is like a pattern; expected a comparison";
     if (!is_ordering(test) || has_order(type)) return "";
-    return type == SqlType::enumeration
-               ? "of which the stream does not tell the order; expected =, <> or in"
-               : "of which the order is that of a collation, which the stream does not tell; "
-                 "expected =, <>, in or like";
+    return has_patterns(type)
+               ? "of which the order is that of a collation, which the stream does not tell; "
+                 "expected =, <>, in or like"
+               : "of which the stream does not tell the order; expected =, <> or in";
 }
 
 // --- made ready ---
 
 BoundPredicate::BoundPredicate(const Predicate& predicate, const Relation& relation,
                                const JsonTypes& types) {
+    assert(!predicate.nodes.empty());
     for (const auto& node : predicate.nodes) {
         auto& bound = nodes_.emplace_back(Node{.kind = node.kind, .size = node.size});
         if (node.kind == Kind::condition) bound.condition = bind(node.condition, relation, types);
@@ -86,18 +84,23 @@ BoundPredicate::Condition BoundPredicate::bind(const Predicate::Condition& condi
     const auto& json_type = types.of(relation.columns[column].type_oid);
     auto type = sql_type_of(json_type);
     if (auto why = hindrance(condition.test, type); !why.empty())
-        throw PredicateError(condition.offset, fmt::format("column {} is {}, {}", condition.column,
-                                                           sql_name_of(json_type), why));
+        throw PredicateError(condition.offset,
+                             fmt::format("column {} is {}, {}", shorten(condition.column),
+                                         sql_name_of(json_type), why));
     Condition bound{
         .column = column, .type = type, .test = condition.test, .is_negated = condition.is_negated};
-    for (const auto& literal : condition.literals) {
+    // In a list numbers are made real; beside one by itself the column is made double.
+    auto is_list = condition.test == Test::is_in && condition.literals.size() > 1;
+    for (auto literal : condition.literals) {
+        if (is_list && type == SqlType::float4 && literal.kind == Predicate::Literal::Kind::number)
+            literal.kind = Predicate::Literal::Kind::string;
         auto made = sql_literal(type, literal);
         if (condition.test == Test::is_like) made = SqlLiteral{SqlType::text, literal.text};
         if (!made)
-            throw PredicateError(
-                literal.offset,
-                fmt::format("column {} is {}, and {} is none; expected {}", condition.column,
-                            sql_name_of(json_type), literal.text, expected_literal(type)));
+            throw PredicateError(literal.offset,
+                                 fmt::format("column {} is {}, and {} is none; expected {}",
+                                             shorten(condition.column), sql_name_of(json_type),
+                                             shorten(literal.text), expected_literal(type)));
         auto text = std::make_shared<const std::string>(std::move(made->text));
         bound.literals.push_back({.text = text, .value = read_sql_value(made->type, *text)});
     }

@@ -1,19 +1,25 @@
 #include "agent/predicate.hpp"
 
+#include "agent/predicate_mistake.hpp"
 #include "agent/predicate_token.hpp"
-#include "agent/spelling.hpp"
 #include "decoders/utf8.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 namespace walcast {
 
+// Names and literals may hold anything.
+static std::string printable(std::string text) {
+    for (auto& character : text)
+        if (static_cast<unsigned char>(character) < 0x20 || character == 0x7F) character = '?';
+    return text;
+}
+
 PredicateError::PredicateError(std::size_t where, const std::string& what)
-    : std::invalid_argument(fmt::format("at {}: {}", where + 1, what)), offset(where) {}
+    : std::invalid_argument(printable(fmt::format("at {}: {}", where + 1, what))), offset(where) {}
 
 namespace {
 
@@ -25,43 +31,6 @@ using Test = Condition::Test;
 
 constexpr std::size_t size_max = 65536;
 constexpr std::size_t depth_max = 100;
-
-constexpr auto reserved = std::to_array<std::string_view>(
-    {"and", "or", "not", "in", "between", "is", "null", "true", "false", "like"});
-constexpr auto comparisons =
-    std::to_array<std::string_view>({"=", "<>", "!=", "<", "<=", ">", ">="});
-
-bool is_reserved(const Token& token) {
-    return token.kind == Token::Kind::word &&
-           std::find(reserved.begin(), reserved.end(), token.text) != reserved.end();
-}
-
-bool is_comparison(const Token& token) {
-    return token.kind == Token::Kind::symbol &&
-           std::find(comparisons.begin(), comparisons.end(), token.text) != comparisons.end();
-}
-
-bool is_text(const Token& token) {
-    return token.kind == Token::Kind::word || token.kind == Token::Kind::quoted_name;
-}
-
-std::string shown(const Token& token) {
-    constexpr std::size_t shown_max = 40;
-    if (token.kind == Token::Kind::end) return "the end";
-    auto text = token.shown.substr(0, shown_max);
-    text = text.substr(0, first_not_utf8(text));
-    return fmt::format("\"{}{}\"", text, text.size() < token.shown.size() ? "…" : "");
-}
-
-// Of the words that could stand there, the one that is meant.
-std::string meant(const Token& token, std::initializer_list<std::string_view> words) {
-    constexpr std::size_t distance_max = 2;
-    if (token.kind != Token::Kind::word) return {};
-    auto word = nearest(token.text, words);
-    auto distance = edit_distance(token.text, word);
-    if (distance > distance_max || distance >= word.size()) return {};
-    return fmt::format("; did you mean \"{}\"?", word);
-}
 
 // `a > 1` for `1 < a`.
 std::string_view turned_round(std::string_view comparison) {
@@ -85,9 +54,9 @@ public:
 
     std::vector<Node> parse() {
         if (token_.kind == Token::Kind::end)
-            fail("a predicate is needed, as \"deleted_at is null\"");
+            fail_at(token_, "a predicate is needed, as \"deleted_at is null\"");
         parse_any_of();
-        if (token_.kind != Token::Kind::end) fail_after_condition();
+        if (token_.kind != Token::Kind::end) fail_after_condition(token_);
         return std::move(nodes_);
     }
 
@@ -110,24 +79,10 @@ private:
         return is_there;
     }
 
-    [[noreturn]] void fail(const std::string& what) const { fail(token_, what); }
-    [[noreturn]] static void fail(const Token& token, const std::string& what) {
-        throw PredicateError(token.offset, what);
-    }
-    [[noreturn]] void fail_expected(std::string_view what,
-                                    std::initializer_list<std::string_view> words) const {
-        fail(fmt::format("found {}, expected {}{}", shown(token_), what, meant(token_, words)));
-    }
-    [[noreturn]] void fail_after_condition() const {
-        if (token_.is_symbol(")")) fail("the ) was not opened");
-        if (is_comparison(token_) || token_.is_word("is") || token_.is_word("in"))
-            fail(fmt::format("{} needs a column before it, as in \"amount > 10\"", shown(token_)));
-        fail_expected("and, or, or the end", {"and", "or"});
-    }
-
     void enter() {
         if (++depth_ > depth_max)
-            fail(fmt::format("more than {} parentheses and nots within each other", depth_max));
+            fail_at(token_,
+                    fmt::format("more than {} parentheses and nots within each other", depth_max));
     }
 
     void parse_any_of() {
@@ -167,8 +122,8 @@ private:
         enter();
         next();
         parse_any_of();
-        if (token_.kind == Token::Kind::end) fail(opened, "the ( is not closed");
-        if (!take_symbol(")")) fail_after_condition();
+        if (token_.kind == Token::Kind::end) fail_at(opened, "the ( is not closed");
+        if (!take_symbol(")")) fail_after_condition(token_);
         --depth_;
     }
 
@@ -177,7 +132,7 @@ private:
         Condition condition;
         condition.offset = token_.offset;
         condition.column = take_column();
-        if (is_comparison(token_)) {
+        if (token_.is_comparison()) {
             set_comparison(condition, take().text);
             condition.literals.push_back(take_literal());
         } else if (take_word("is")) {
@@ -196,25 +151,25 @@ private:
         } else if (take_word("between")) {
             condition.test = Test::is_between;
             condition.literals.push_back(take_literal());
-            if (!take_word("and")) fail_expected("and, as in \"between 1 and 9\"", {"and"});
+            if (!take_word("and")) fail_expected(token_, "and, as in \"between 1 and 9\"", {"and"});
             condition.literals.push_back(take_literal());
         } else if (take_word("like")) {
             condition.test = Test::is_like;
-            if (token_.kind != Token::Kind::string) fail_expected("a pattern as 'x%'", {});
+            if (token_.kind != Token::Kind::string) fail_expected(token_, "a pattern as 'x%'");
             condition.literals.push_back(take_literal());
             check_pattern(condition.literals[0]);
         } else if (condition.is_negated) {
-            fail_expected("in, between or like", {"in", "between", "like"});
+            fail_expected(token_, "in, between or like", {"in", "between", "like"});
         } else {
             check_after_column();
         }
     }
 
     void parse_list(Condition& condition) {
-        if (!take_symbol("(")) fail_expected("a list as (1, 2)", {});
+        if (!take_symbol("(")) fail_expected(token_, "a list as (1, 2)");
         do condition.literals.push_back(take_literal());
         while (take_symbol(","));
-        if (!take_symbol(")")) fail_expected("a comma or )", {});
+        if (!take_symbol(")")) fail_expected(token_, "a comma or )");
     }
 
     void parse_is(Condition& condition) {
@@ -226,33 +181,15 @@ private:
         else if (take_word("false"))
             condition.test = Test::is_false;
         else
-            fail_expected(condition.is_negated ? "null, true or false" : "null, true, false or not",
+            fail_expected(token_,
+                          condition.is_negated ? "null, true or false" : "null, true, false or not",
                           {"null", "true", "false", "not"});
     }
 
     // A column by itself is a condition; but what follows may show that another was meant.
     void check_after_column() const {
         auto is_end = token_.kind == Token::Kind::end || token_.is_symbol(")");
-        if (is_end || token_.is_word("and") || token_.is_word("or")) return;
-        if (token_.is_symbol("("))
-            fail("functions are not supported; a row filter of the publication has them");
-        if (token_.is_symbol(".")) fail("columns are named without their table");
-        if (token_.is_symbol("::"))
-            fail("casts are not supported; a literal takes its column's type");
-        if (token_.is_symbol("==")) fail("found \"==\"; equality is \"=\"");
-        if (token_.is_word("ilike"))
-            fail("ilike is not supported; a row filter of the publication has it");
-        if (token_.kind == Token::Kind::string)
-            fail(fmt::format(
-                "found {} with nothing between it and the word before; a string stands by "
-                "itself, as in \"status = 'open'\"",
-                shown(token_)));
-        if (token_.kind == Token::Kind::symbol)
-            fail(fmt::format(
-                "{} is not supported; expected one of = <> < <= > >= is in between like",
-                shown(token_)));
-        fail_expected("one of = <> < <= > >= is in between like and or",
-                      {"is", "in", "between", "like", "not", "and", "or"});
+        if (!is_end && !token_.is_word("and") && !token_.is_word("or")) fail_after_column(token_);
     }
 
     bool is_literal_begin() const {
@@ -265,10 +202,10 @@ private:
         auto first = token_;
         Condition condition;
         condition.literals.push_back(take_literal());
-        if (!is_comparison(token_))
-            fail(first,
-                 fmt::format("{} is not a predicate; expected a column, as in \"amount > 10\"",
-                             shown(first)));
+        if (!token_.is_comparison())
+            fail_at(first,
+                    fmt::format("{} is not a predicate; expected a column, as in \"amount > 10\"",
+                                first.excerpt()));
         set_comparison(condition, turned_round(take().text));
         condition.offset = token_.offset;
         condition.column = take_column();
@@ -276,12 +213,8 @@ private:
     }
 
     std::string take_column() {
-        if (is_reserved(token_))
-            fail(fmt::format(
-                "found {}, expected a column; one of that name is written in double quotes",
-                shown(token_)));
-        if (!is_text(token_)) fail(fmt::format("found {}, expected a column", shown(token_)));
-        if (token_.text.empty()) fail("a column's name is not empty");
+        if (!token_.is_name()) fail_not_column(token_);
+        if (token_.text.empty()) fail_at(token_, "a column's name is not empty");
         return take().text;
     }
 
@@ -289,32 +222,16 @@ private:
         Literal literal{.offset = token_.offset};
         if (token_.is_symbol("-") || token_.is_symbol("+")) {
             literal.text = take().text;
-            if (token_.kind != Token::Kind::number) fail_expected("a number", {});
+            if (token_.kind != Token::Kind::number) fail_expected(token_, "a number");
         }
         if (token_.kind == Token::Kind::string)
             literal.kind = Literal::Kind::string;
         else if (token_.is_word("true") || token_.is_word("false"))
             literal.kind = Literal::Kind::boolean;
         else if (token_.kind != Token::Kind::number)
-            fail_not_literal();
+            fail_not_literal(token_);
         literal.text += take().text;
         return literal;
-    }
-
-    [[noreturn]] void fail_not_literal() const {
-        if (token_.is_word("null"))
-            fail("nothing is equal to null, or less or more; write \"is null\" or \"is not null\"");
-        if (token_.kind == Token::Kind::quoted_name)
-            fail(fmt::format(
-                "{} in double quotes is a column, which cannot be compared with another; "
-                "text is written in single quotes: '{}'",
-                shown(token_), token_.text));
-        if (token_.kind == Token::Kind::word && !is_reserved(token_))
-            fail(fmt::format(
-                "{} is not a literal, and columns cannot be compared with each other; text "
-                "is written in single quotes: '{}'{}",
-                shown(token_), token_.shown, meant(token_, {"true", "false", "null"})));
-        fail_expected("a number, a text in single quotes, true or false", {});
     }
 
     static void check_pattern(const Literal& literal) {

@@ -1,8 +1,12 @@
 #include "agent/predicate_token.hpp"
 
 #include "agent/predicate.hpp"
+#include "decoders/utf8.hpp"
 
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <initializer_list>
 
 namespace walcast {
 
@@ -12,6 +16,10 @@ using Kind = PredicateToken::Kind;
 
 bool is_one_of(char character, std::string_view characters) {
     return characters.find(character) != std::string_view::npos;
+}
+
+bool contains(std::initializer_list<std::string_view> texts, std::string_view text) {
+    return std::find(texts.begin(), texts.end(), text) != texts.end();
 }
 
 bool is_digit(char character) {
@@ -27,13 +35,6 @@ bool begins_word(char character) {
 
 bool continues_word(char character) {
     return begins_word(character) || is_digit(character) || character == '$';
-}
-
-std::string to_lower(std::string_view text) {
-    std::string lower(text);
-    for (auto& character : lower)
-        if (character >= 'A' && character <= 'Z') character = static_cast<char>(character + 32);
-    return lower;
 }
 
 // Up to the closing mark, which is doubled where it means itself. `end` is moved behind it.
@@ -67,10 +68,12 @@ void skip_number(std::string_view text, std::size_t& end) {
         if (digits < text.size() && is_one_of(text[digits], "+-")) ++digits;
         if (digits < text.size() && is_digit(text[digits])) skip_digits(text, end = digits);
     }
-    if (end < text.size() && (continues_word(text[end]) || text[end] == '.'))
+    auto number_end = end;
+    while (end < text.size() && (continues_word(text[end]) || text[end] == '.')) ++end;
+    if (end > number_end)
         throw PredicateError(begin,
                              fmt::format("\"{}\" is not a number; expected one as 10, -2.5 or 1e6",
-                                         text.substr(begin, end + 1 - begin)));
+                                         shorten(text.substr(begin, end - begin))));
 }
 
 // As Postgres: the longest run, of which a sign at the end belongs to what follows.
@@ -85,6 +88,40 @@ void skip_operator(std::string_view text, std::size_t& end) {
 
 }  // namespace
 
+bool PredicateToken::is_comparison() const {
+    return kind == Kind::symbol && contains({"=", "<>", "!=", "<", "<=", ">", ">="}, text);
+}
+
+bool PredicateToken::is_reserved() const {
+    return kind == Kind::word &&
+           contains({"and", "or", "not", "in", "between", "is", "null", "true", "false", "like"},
+                    text);
+}
+
+std::string PredicateToken::excerpt() const {
+    return kind == Kind::end ? "the end" : '"' + shorten(shown) + '"';
+}
+
+bool is_plain_name(std::string_view name) {
+    auto is_word = !name.empty() && begins_word(name[0]) &&
+                   std::all_of(name.begin(), name.end(), continues_word) && folded(name) == name;
+    return is_word && !PredicateToken{.kind = Kind::word, .text = std::string(name)}.is_reserved();
+}
+
+std::string folded(std::string_view text) {
+    std::string lower(text);
+    for (auto& character : lower)
+        if (character >= 'A' && character <= 'Z') character = static_cast<char>(character + 32);
+    return lower;
+}
+
+std::string shorten(std::string_view text) {
+    constexpr std::size_t size_max = 40;
+    if (text.size() <= size_max) return std::string(text);
+    text = text.substr(0, size_max);
+    return std::string(text.substr(0, first_not_utf8(text))) + "…";
+}
+
 PredicateToken read_predicate_token(std::string_view text, std::size_t offset) {
     while (offset < text.size() && is_one_of(text[offset], " \t\n\r\f\v")) ++offset;
     PredicateToken token{.kind = Kind::end, .offset = offset};
@@ -95,7 +132,7 @@ PredicateToken read_predicate_token(std::string_view text, std::size_t offset) {
     if (begins_word(first)) {
         while (end < text.size() && continues_word(text[end])) ++end;
         token.kind = Kind::word;
-        token.text = to_lower(text.substr(offset, end - offset));
+        token.text = folded(text.substr(offset, end - offset));
     } else if (first == '"' || first == '\'') {
         token.kind = first == '"' ? Kind::quoted_name : Kind::string;
         token.text = unquoted(text, end);

@@ -1,11 +1,9 @@
 #pragma once
 
 #include "agent/decimal.hpp"
-#include "agent/predicate.hpp"
 #include "decoders/json_type.hpp"
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -54,18 +52,5 @@ SqlValue read_sql_value(SqlType type, std::string_view text);
 // Below 0, 0 or above. Both must have been read as the same type, or both as numbers that are not
 // floating.
 int compare(const SqlValue& a, const SqlValue& b);
-
-// A literal as the server would print it, and the type that it is then read as: a number beside a
-// column of integers may have a fraction.
-struct SqlLiteral {
-    SqlType type = SqlType::other;
-    std::string text;
-};
-
-// Nothing when it is no value of the type.
-std::optional<SqlLiteral> sql_literal(SqlType type, const Predicate::Literal& literal);
-
-// What would have been one: `a number`.
-std::string_view expected_literal(SqlType type);
 
 }  // namespace walcast

@@ -1,4 +1,5 @@
 #include "agent/batch_builder.hpp"
+#include "agent/bound_predicate.hpp"
 #include "agent/numbering.hpp"
 #include "decoders/pgoutput.hpp"
 #include "decoders/wal2json.hpp"
@@ -233,6 +234,30 @@ static std::vector<std::string> wal2json_messages(int version, const Relation& r
 }
 
 // --- the promises ---
+
+TEST(BoundPredicateAllocation, NothingIsAllocatedForARow) {
+    auto relation = static_cast<Relation>(relation_of("t")
+                                              .column("n", type::numeric)
+                                              .column("d", type::float8)
+                                              .column("t", type::text)
+                                              .column("at", type::timestamptz));
+    BoundPredicate predicate(
+        parse_predicate("n > 12345678901234567890123456789 and not (d = 0.1 or t in ('a', 'b')) "
+                        "and t like '%x_' and at < '2024-01-01 00:00:00+02'"),
+        relation, JsonTypes());
+    Tuple tuple{{Value::Kind::text, "12345678901234567890123456789.5"},
+                {Value::Kind::text, "0.30000000000000004"},
+                {Value::Kind::text, "a long text that no string holds in itself, xy"},
+                {Value::Kind::text, "2023-12-31 21:59:59.999999+00"}};
+    auto row =
+        KnownRow::after({.action = Action::insert, .relation = &relation, .new_tuple = &tuple});
+
+    auto before = allocations;
+    auto truth = predicate.evaluate(row);
+
+    EXPECT_EQ(allocations, before);
+    EXPECT_TRUE(truth.is_true());
+}
 
 TEST_F(AllocationTest, NothingIsAllocatedForARowOnceAllIsWarm) {
     PgoutputDecoder decoder;

@@ -175,14 +175,15 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Floating, Comparison,
-    testing::Values(Compared{701, "0.1", "x = 0.1", true}, Compared{701, "0.1", "x = '0.1'", true},
-                    Compared{700, "0.1", "x = 0.1", false}, Compared{700, "0.1", "x = '0.1'", true},
-                    Compared{700, "0.1", "x > 0.1", true}, Compared{700, "0.5", "x = 0.5", true},
-                    Compared{701, "-0", "x = 0", true}, Compared{701, "1e+20", "x = 1e20", true},
-                    Compared{701, "NaN", "x = 'NaN'", true},
-                    Compared{701, "NaN", "x > 'Infinity'", true},
-                    Compared{701, "9.007199254740992e+15", "x = 9007199254740993", true},
-                    Compared{701, "-Infinity", "x < -1e308", true}));
+    testing::Values(
+        Compared{701, "0.1", "x = 0.1", true}, Compared{701, "0.1", "x = '0.1'", true},
+        Compared{700, "0.1", "x = 0.1", false}, Compared{700, "0.1", "x = '0.1'", true},
+        Compared{700, "0.1", "x > 0.1", true}, Compared{700, "0.1", "x in (0.1)", false},
+        Compared{700, "0.1", "x in (0.1, 7)", true}, Compared{700, "0.5", "x = 0.5", true},
+        Compared{701, "-0", "x = 0", true}, Compared{701, "1e+20", "x = 1e20", true},
+        Compared{701, "NaN", "x = 'NaN'", true}, Compared{701, "NaN", "x > 'Infinity'", true},
+        Compared{701, "9.007199254740992e+15", "x = 9007199254740993", true},
+        Compared{701, "-Infinity", "x < -1e308", true}));
 
 INSTANTIATE_TEST_SUITE_P(
     Text, Comparison,
@@ -214,6 +215,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Compared{1082, "0001-12-31 BC", "x < '0001-01-01'", true},
                     Compared{1082, "infinity", "x > '5874897-12-31'", true},
                     Compared{1082, "-infinity", "x < '4714-11-24 BC'", true},
+                    Compared{1114, "infinity", "x = ' Infinity'", true},
                     Compared{1083, "04:05:06.5", "x > '04:05:06.49'", true},
                     Compared{1083, "24:00:00", "x > '23:59:59.999999'", true},
                     Compared{1083, "04:05:00", "x = '04:05'", true},
@@ -244,6 +246,19 @@ TEST(BoundPredicate, RefusesAMissingColumnAndNamesTheNearest) {
         "double quotes a name is in lower case.");
 }
 
+TEST(BoundPredicate, QuotesTheNearestColumnWhereItMustBeQuoted) {
+    auto says = [&](std::string_view predicate, const char* column) {
+        Relation relation = relation_of("todos").column(column);
+        return error_of<PredicateError>(
+            [&] { BoundPredicate(parse_predicate(predicate), relation, all_types()); });
+    };
+
+    EXPECT_TRUE(contains(says("ordr is null", "order_"), "did you mean order_?"));
+    EXPECT_TRUE(contains(says("lik is null", "like"), R"(did you mean "like"?)"));
+    EXPECT_TRUE(contains(says("a is null", "a b"), R"(did you mean "a b"?)"));
+    EXPECT_TRUE(contains(says("a1 is null", "1a"), R"(did you mean "1a"?)"));
+}
+
 struct Refused {
     std::uint32_t oid;
     const char* predicate;
@@ -268,6 +283,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{25, "x < 'a'", "column x is text, of which the order is that of a collation"},
         Refused{1042, "x between 'a' and 'b'", "order is that of a collation"},
         Refused{mood_oid, "x > 'ok'", "does not tell the order"},
+        Refused{18, "x > 'r'", "does not tell the order; expected =, <> or in"},
         Refused{mood_oid, "x like 'ok'", "only text is like a pattern"},
         Refused{23, "x like '1%'", "only text is like a pattern"},
         Refused{25, "x", "column x is text, and only a boolean stands by itself"},

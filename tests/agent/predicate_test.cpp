@@ -165,6 +165,7 @@ INSTANTIATE_TEST_SUITE_P(
         WrongPredicate{"a =", 3, "found the end, expected a number, a text in single quotes"},
         WrongPredicate{"a = -'x'", 5, "expected a number"},
         WrongPredicate{"a = 1x", 4, "not a number"}, WrongPredicate{"a = 1.2.3", 4, "not a number"},
+        WrongPredicate{"a = 1é and b", 4, "\"1é\" is not a number"},
         WrongPredicate{"a in 1", 5, "expected a list as (1, 2)"},
         WrongPredicate{"a in ()", 6, "expected a number"},
         WrongPredicate{"a in (1 2)", 8, "expected a comma or )"},

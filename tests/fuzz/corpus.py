@@ -92,8 +92,8 @@ def values():
              "294276-12-31 23:59:59.999999+00", "24:00:00", "1 year 2 mons 3 days 04:05:06.789", "\\x", "\\x00ff7f",
              '{"a":[1,null,"\\u00e9"]}', '"x"', "[]", "null", "1 2 3", "$12.50", "10101", "192.168.0.1/24", "(1,2)",
              "[1,10)", "{[1,2),[5,6)}", "{}", "{1,2,NULL}", "{{1,2},{3,4}}", "[0:1]={1,2}", '{"a b","c\\"d","NULL",""}',
-             "{t,f,NULL}", "{2024-01-02 03:04:05+00}", '{"\\\\x00ff"}', "{(1,1),(0,0);(2,2),(3,3)}",
-             '(1,"a ""b"" \\\\ c","{""2024-01-02 03:04:05+00"",NULL}",12.50,"\\\\x00ff")', "(,,,,)", '(1,"",,2,)',
+             "{t,f,NULL}", "{2024-01-02 03:04:05+00}", '{"\\x00ff"}', "{(1,1),(0,0);(2,2),(3,3)}",
+             '(1,"a ""b"" \\\\ c","{""2024-01-02 03:04:05+00"",NULL}",12.50,"\\x00ff")', "(,,,,)", '(1,"",,2,)',
              '("(1,x,,,)",2)', '{"(1,x,,,)","(2,\\"y z\\",,,)"}', '"a"=>"1", "b"=>NULL, "c\\"d"=>"\\\\"', '"a"=>"1"',
              "caf\u00e9 \U0001f418", "a\nb\tc\x01"]
     samples = [text.encode() for text in texts + deep] + [b"\xff\xfe", b"\xc3", b"\xed\xa0\x80", b"{\xff,1}"]
@@ -136,6 +136,19 @@ def templates():
                 "caf\u00e9:{\u00e9}".encode(), b"{a{b}", b"a b/c%:{x}", b"\xff{\xff}")
 
 
+def predicates():
+    texts = ["deleted_at is null", "b", "not b and a = 1", "a in (1, 2, -3.5) or c not in ('x', 'it''s')", "a between 1 and 9",
+             "c like 'a%\\_' and (b is not true or b is false)", "d > 1e6 and d <= '-Infinity'", "e = 0.1 or f <> 'NaN'",
+             "g = 'x  '", "h < '0044-03-15 BC'", "i >= '24:00'", "j = '2024-01-02T03:04:05.12'", "k = '2024-01-02 03:04:05+05:30'",
+             "l = '{A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11}'", "m = '\\x00ff'", "n = 'a' and o = 'b' and p = 4294967295",
+             "q is null", "r <> 'ok'", "s = 7", '"A" is null', "1 < a", "((((a = 1))))", "a lik 'x'", "a = null", "a = b", "a = 1 --"]
+    rows = ["=7", "=t", "=caf\u00e9", "=12.50", "=0.1", "=-Infinity", "=x   ", "=0044-03-15 BC", "=24:00:00", "=2024-01-02 03:04:05.12",
+            "=2024-01-02 03:04:05+00", "=a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "=\\x00ff", "=a", "=b", "=4294967295", "={}", "=ok", "=7"]
+    for text in texts:
+        yield "\0".join([text, *rows]).encode()
+        yield "\0".join([text, *rows[:6], *["-"] * 13, *["?"] * 19]).encode()
+
+
 SEEDS = {
     "stream_message": stream_messages,
     "pgoutput": lambda: [framed(capture) for capture in captures()],
@@ -145,6 +158,7 @@ SEEDS = {
     "resp": replies,
     "config": configurations,
     "channel_template": templates,
+    "predicate": predicates,
 }
 
 

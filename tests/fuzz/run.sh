@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-all=(stream_message pgoutput pgoutput_streaming wal2json row_json resp config channel_template)
+all=(stream_message pgoutput pgoutput_streaming wal2json row_json resp config channel_template predicate)
 seconds=10
 if [[ ${1:-} =~ ^[0-9]+$ ]]; then seconds=$1; shift; fi
 targets=("${@:-${all[@]}}")

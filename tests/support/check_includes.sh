@@ -59,7 +59,7 @@ only_in 'simdjson' agent/tail_view.cpp decoders/nested_values.cpp decoders/utf8.
 
 # What decides is free of the loop, of logs and of the wall clock.
 pure=(agent/{backoff,batch_builder,bound_predicate,catalog,channel_template,config,config_keys,decimal,errors,like,numbering,predicate}.{cpp,hpp}
-    agent/{predicate_token,router,spool,sql_time,sql_value,tail_view}.{cpp,hpp})
+    agent/{predicate_mistake,predicate_token,router,spool,sql_literal,sql_time,sql_value,tail_view}.{cpp,hpp})
 refuse "pure: no Asio, no log" < <(includes "${pure[@]}" |
     grep -E ':(boost/asio|agent/(log|concurrency|session|pg_connection)\.hpp)' || true)
 refuse "pure: no clock" < <(grep -nE '(system|steady)_clock::now|std::time\(' "${pure[@]}" || true)
