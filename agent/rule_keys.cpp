@@ -4,6 +4,7 @@
 #include "agent/spelling.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -142,7 +143,8 @@ Choice RuleKey::choice(const std::array<std::pair<std::string_view, Choice>, cou
         if (word == name) return value;
         words.push_back(name);
     }
-    fail(fmt::format("\"{}\"; did you mean \"{}\"?", word, nearest(word, words)));
+    fail(fmt::format("\"{}\"; did you mean \"{}\"? There are {}", word, nearest(word, words),
+                     fmt::join(words, ", ")));
 }
 
 void RuleKey::read() {

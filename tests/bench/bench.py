@@ -228,6 +228,55 @@ def measure_drain(bench, name, rows, size, repetitions):
         report_drain(bench, name, rows, ours[1:], theirs[1:])
 
 
+def many_rules():
+    """Two hundred rules over fifty tables, four of them for the one that is drained: one takes its rows, three look at each."""
+    rules = list(RULES)
+    for number in range(3):
+        rules.append({"table": "public.todos", "model": f"Todo{number}", "channels": ["hidden:{workspace_id}"],
+                      "where": f"workspace_id = {-1 - number} and title like 'nobody%'"})
+    for table in range(1, 50):
+        rules += [{"table": f"public.other{table}", "model": f"Other{table}", "channels": [f"other{number}:{{id}}"],
+                   "where": f"kind = {number}"} for number in range(4)]
+    return rules
+
+
+def measure_rules(bench, rows, repetitions):
+    """The same backlog drained with one rule and with two hundred, in turns."""
+    with servers(bench) as (postgres, redis, path):
+        client = redis.client()
+        for table in range(1, 50):
+            postgres.execute(f"create table other{table} (id bigint primary key, kind int not null)")
+            postgres.execute(f"alter publication walcast add table other{table}")
+        many = path.with_name("many.toml")
+        many.write_text(config(postgres, redis, many_rules(), history={"length": 1000, "age": "24h"}))
+        start = client.hgetall("walcast:position")
+        copy_slot(postgres, "walcast", "base")
+        bench.note("rules: making the backlog")
+        fill(postgres, rows, 10)
+        postgres.execute("checkpoint")
+        last_id = int(start[b"sync_id"]) + rows
+        drains = {path: [], many: []}
+        for repetition in range(repetitions + 1):
+            for of, found in list(drains.items())[:: 1 if repetition % 2 else -1]:
+                copy_slot(postgres, "base", "walcast")
+                client.flushall()
+                client.hset("walcast:position", mapping=start)
+                drain, _ = drain_by_walcast(redis, of, last_id)
+                found.append(drain)
+            bench.note(f"rules: {repetition or 'warm-up'}: one {rows / drains[path][-1].seconds:,.0f} rows/s, "
+                       f"200 {rows / drains[many][-1].seconds:,.0f} rows/s")
+        one, two_hundred = drains[path][1:], drains[many][1:]
+        ratios = [a.seconds / b.seconds for a, b in zip(one, two_hundred)]
+        ratio = statistics.median(ratios)
+        def rate(found):
+            return f"{statistics.median(rows / drain.seconds for drain in found):,.0f}"
+        def user(found):
+            return statistics.median(drain.usage.user for drain in found) / rows * 1e6
+        bench.line("drain with 200 rules over 50 tables: rows/s", rate(two_hundred), f"one rule {rate(one)}",
+                   f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})", "≥ 0.95", ratio >= 0.95)
+        bench.line("CPU, the same: µs a row", f"{user(two_hundred):.2f} user", f"one rule {user(one):.2f} user")
+
+
 def report_drain(bench, name, rows, ours, theirs):
     def per_row(drains, part):
         return statistics.median(getattr(drain, part).user for drain in drains) / rows * 1e6, \
@@ -468,7 +517,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a small run that checks that everything arrives; targets are not judged")
     parser.add_argument("--rows", type=int, default=500_000, help="of each backlog (default 500000)")
     parser.add_argument("--repetitions", type=int, default=5, help="of each measurement, after a warm-up (default 5)")
-    parser.add_argument("--only", action="append", choices=["tens", "singles", "memory", "streaming", "latency"], help="may be repeated")
+    parser.add_argument("--only", action="append", choices=["tens", "singles", "rules", "memory", "streaming", "latency"], help="may be repeated")
     parser.add_argument("--appendonly", action="store_true", help="Redis with its append-only file on")
     bench = Bench(parser.parse_args())
     options = bench.options
@@ -478,6 +527,7 @@ def main():
     parts = {
         "tens": lambda: measure_drain(bench, "transactions of 10", rows, 10, repetitions),
         "singles": lambda: measure_drain(bench, "single rows", rows, 1, repetitions),
+        "rules": lambda: measure_rules(bench, rows, repetitions),
         "memory": lambda: measure_memory(bench, memory_rows),
         "streaming": lambda: measure_streaming(bench, memory_rows // 4, repetitions),
         "latency": lambda: measure_latency(bench, 500, seconds, 1 if options.quick else 3),

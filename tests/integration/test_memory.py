@@ -47,6 +47,43 @@ def test_large_values_pass_within_bounds():
         assert agent.rss_max() < 64 * MIB, f"{agent.rss_max() / MIB:.1f} MiB"
 
 
+@pytest.mark.limit(400)
+def test_a_million_channels_pass_within_64_mib_and_keep_their_chains():
+    rules = [{"table": "public.rows", "model": "Row", "channels": ["row:{id}"]}]
+    with World(rules, tables=TABLES) as world:
+        world.init()
+        agent = world.agent()
+        world.sql("insert into rows select i, 'first' from generate_series(1, 1000000) i")
+        world.settle(240)
+        # Of channels that are long forgotten, of some that are not, and of the same ones twice.
+        ids = list(range(1, 1001)) + list(range(999_001, 1_000_001))
+        for title in "second", "third":
+            world.sql("update rows set title = %s where id = any(%s)", [title, ids])
+        world.settle(60)
+        assert agent.rss_max() < 64 * MIB, f"{agent.rss_max() / MIB:.1f} MiB"
+        print(f"VmHWM {agent.rss_max() / MIB:.1f} MiB")
+
+        assert world.client.zcard("walcast:channels") == 1_000_000
+        for row in ids:
+            messages = [history.parse(entry.message) for entry in world.entries(f"row:{row}")]
+            assert [item["data"]["title"] for message in messages for item in message["sync"]] == ["first", "second", "third"]
+            assert messages[0]["sync"][0]["syncId"] == row
+            previous = [message["prevSyncId"] for message in messages]
+            assert previous[1:] == [message["lastSyncId"] for message in messages[:-1]]
+            assert previous[0] < row
+
+
+@pytest.mark.limit(180)
+def test_channels_of_long_names_are_remembered_within_bounds():
+    rules = [{"table": "public.rows", "model": "Row", "channels": ["row:{title}"], "columns": ["id"]}]
+    with World(rules, tables=TABLES) as world:
+        world.init()
+        agent = world.agent()
+        world.sql("insert into rows select i, rpad(i::text, 1000, 'x') from generate_series(1, 100000) i")
+        world.settle(90)
+        assert agent.rss_max() < 64 * MIB, f"{agent.rss_max() / MIB:.1f} MiB"
+
+
 class Writer:
     """Inserts on and on, ids in commit order, from one connection."""
 
