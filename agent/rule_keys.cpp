@@ -72,7 +72,8 @@ std::vector<std::string> RuleKey::list(std::string_view one) {
         auto value = item.value_exact<std::string>();
         if (!value) fail(item.source().begin, fmt::format("{}: expected a string", name_));
         note(fmt::format("{}.{}", name_, texts.size()), item, *value);
-        if (std::find(texts.begin(), texts.end(), *value) != texts.end())
+        auto is_there = std::find(texts.begin(), texts.end(), *value) != texts.end();
+        if (is_there && name_ != "channels")  // Of channels one is named once, whatever names it.
             fail(item.source().begin, fmt::format("{}: \"{}\" is there twice", name_, *value));
         texts.push_back(*value);
     }
