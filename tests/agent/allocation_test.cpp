@@ -92,6 +92,16 @@ protected:
     RouterFixture fixture{{
         rule_for("public.*").model("Todo").id({"id"}).channel("w:{workspace}").channel("todo:{id}"),
         rule_for("public.*").model("Index").id({"id", "workspace"}).channel("index"),
+        rule_for("public.rich")
+            .model("Word")
+            .id({"id"})
+            .channel("word:{words}")
+            .channel("document:{document.a}:{workspace}")
+            .where("id <> 5 and day > '2020-01-01'")
+            .delete_when("workspace = '2'")
+            .exclude({"bytes"})
+            .data(DataKind::delta),
+        rule_for("public.rich").model("Patch").id({"id"}).channel("patch").data(DataKind::patch),
     }};
     BatchBuilder builder{fixture.router, {}};
     Numbering numbering{{.epoch = "e", .sync_id = 0, .lsn = {}, .partial = std::nullopt}};
