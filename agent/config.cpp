@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 
 namespace walcast {
 
@@ -158,6 +159,9 @@ void read_rules(Config& config, const toml::node& node, const Place& place) {
     const auto* array = node.as_array();
     if (array == nullptr)
         place.fail("rule: write [[rule]], with double brackets: there can be several");
+    std::ostringstream text;
+    text << toml::table{{"rule", *array}};
+    config.rules_text = text.str();
     for (const auto& item : *array) {
         Place here{place.file, item.source().begin};
         const auto* table = item.as_table();

@@ -59,7 +59,8 @@ struct Config {
     JsonPolicy values;
     RedisSettings redis;
     std::vector<Rule> rules;
-    std::string file;  // Where it was read from.
+    std::string rules_text;  // As TOML; the same for rules that say the same.
+    std::string file;        // Where it was read from.
 };
 
 // Looks a variable of the environment up.

@@ -89,6 +89,7 @@ private:
     using Result = std::unique_ptr<pg_result, Clear>;
 
     void follow_socket();
+    asio::awaitable<void> wait_for(asio::posix::stream_descriptor::wait_type what);
     asio::awaitable<void> wait_writable();
     asio::awaitable<void> flush();
     asio::awaitable<Result> next_result();

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cassert>
 #include <random>
 
 namespace walcast {
@@ -30,8 +31,8 @@ static std::unique_ptr<Decoder> make_decoder(const ReplicationStream::Settings& 
     return std::make_unique<Wal2jsonDecoder>(stream.format_version == 1 ? Format::v1 : Format::v2);
 }
 
-Session::Session(asio::any_io_executor executor, Settings settings, const std::vector<Rule>& rules,
-                 Sink& sink, Memory& memory, Log& log)
+Session::Session(asio::any_io_executor executor, Settings settings, RuleBook& rules, Sink& sink,
+                 Memory& memory, Log& log)
     : executor_(executor),
       stream_(executor, settings.stream),
       sink_(sink),
@@ -43,7 +44,7 @@ Session::Session(asio::any_io_executor executor, Settings settings, const std::v
       is_without_truncates_(plugin_ == Plugin::wal2json && settings.stream.format_version == 1),
       bad_rows_(settings.bad_rows),
       catalog_reader_(executor, stream_.catalog()),
-      router_(rules, stream_.catalog(), settings.without_id),
+      router_(rules.in_force->rules, stream_.catalog(), settings.without_id),
       builder_(router_, settings.limits.batches),
       queue_(executor),
       decoder_(make_decoder(settings.stream)),
@@ -83,11 +84,18 @@ void Session::stop() {
     stream_.interrupt();
 }
 
+void Session::reload() {
+    assert(is_between_transactions());
+    accepted_.raise();
+    stream_.interrupt();
+}
+
 // --- from Postgres ---
 
 asio::awaitable<void> Session::read() {
     while (!numbering_ && !stopping_since_) co_await started_.wait();
     for (auto is_drained = false; !stopping_since_;) {
+        if (is_reload_due()) co_await take_rules();
         if (auto message = stream_.next()) {
             const auto* data = std::get_if<WalData>(&*message);
             if (data == nullptr)
@@ -120,6 +128,7 @@ asio::awaitable<void> Session::read() {
 // for long.
 asio::awaitable<void> Session::wait_for_more() {
     constexpr milliseconds left_unread_max{20};
+    if (is_reload_due()) co_return;
     if (!queue_.is_empty()) {
         co_await accepted_.wait(left_unread_max);
         co_return;
@@ -170,6 +179,43 @@ asio::awaitable<void> Session::learn(std::string_view message, Lsn start) {
         router_.forget();
         if (described.is_incomplete) decoder_->learn(*table);
         if (described.is_incomplete || repeated_id_) decode(message, start);
+    }
+}
+
+// --- rules ---
+
+bool Session::is_between_transactions() const {
+    return numbering_ && !numbering_->is_in_transaction() && !numbering_->position().partial;
+}
+
+asio::awaitable<void> Session::take_rules() {
+    auto rules = std::exchange(rules_.due, nullptr);
+    try {
+        router_.replace_rules(rules->rules);
+    } catch (const SetupError& error) {
+        log_.error("rules not reloaded, the old ones stay in force file={} error={}", rules->file,
+                   quoted(error.what()));
+        co_return;
+    }
+    rules_.in_force = std::move(rules);
+    log_.info("rules reloaded file={} rules={} from_sync_id={}", rules_.in_force->file,
+              rules_.in_force->rules.size(), numbering_->position().sync_id + 1);
+    co_await list_tables_again();
+    warn_of_tables();
+}
+
+// What is published may have changed since the start, and rules with it.
+asio::awaitable<void> Session::list_tables_again() {
+    PgConnection asking(executor_, stream_.connection().conninfo_of_this_server(),
+                        PgConnection::Mode::sql);
+    try {
+        auto opening = asking.open();
+        if (!co_await within(milliseconds{1000}, std::move(opening))) co_return;
+        auto listing = stream_.list_tables(asking);
+        co_await within(milliseconds{1000}, std::move(listing));
+    } catch (const PgError&) {
+        // For warnings what was known will do.
+    } catch (const SetupError&) {
     }
 }
 
@@ -418,8 +464,8 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
     auto is_adopted = co_await within(limits_.accept, std::move(adopting));
     if (!is_adopted) throw SinkError("sink: no answer in time");
     warn_of_tables();
-    log_.info("streaming slot={} from={} epoch={} sync_id={}", facts.source.slot, position.lsn,
-              position.epoch, position.sync_id);
+    log_.info("streaming slot={} from={} epoch={} sync_id={} rules={}", facts.source.slot,
+              position.lsn, position.epoch, position.sync_id, rules_.in_force->rules.size());
     memory_.is_working = true;
     memory_.is_standby = false;
     queued_ = position;
@@ -433,14 +479,15 @@ void Session::warn_of_tables() {
     if (is_without_truncates_)
         log_.warn(
             "wal2json's format 1 does not tell of TRUNCATE: [source] format_version = 2 does");
-    for (const auto& rule : rules_)
+    const auto& rules = rules_.in_force->rules;
+    for (const auto& rule : rules)
         for (const auto& [schema, name] : stream_.facts().partial_old_rows)
             if (matches_table(rule, schema, name))
                 log_.warn(
                     "table={}.{} has REPLICA IDENTITY FULL and a partition that has not, whose old "
                     "rows then hold only the key: ALTER TABLE <partition> REPLICA IDENTITY FULL",
                     schema, name);
-    for (const auto& rule : rules_) {
+    for (const auto& rule : rules) {
         auto is_matched = false;
         for (const auto& table : stream_.facts().published) {
             if (!matches_table(rule, table.schema, table.name)) continue;

@@ -135,8 +135,10 @@ static asio::awaitable<void> show_stream(PgConnection& connection, std::string c
         return output.print(view.render(channel, message));
     });
     // One channel, named as nothing else; each table is its own model.
-    std::vector<Rule> rules{
+    std::vector<Rule> everything{
         {.table = "*.*", .model = {}, .channels = {parse_channel_template("tail")}, .id = {}}};
+    RuleBook rules;
+    rules.in_force = std::make_unique<const RuleSet>(RuleSet{.rules = std::move(everything)});
     Session::Memory memory;
     Session::Settings settings{.stream = {.conninfo = conninfo,
                                           .slot = name,
