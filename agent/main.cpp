@@ -45,6 +45,15 @@ std::optional<std::string> environment(const std::string& name) {
     return value;
 }
 
+// While held, a SIGHUP waits instead of ending the program.
+enum class HangUps { held, let_through };
+void set_hang_ups(HangUps hang_ups) {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(hang_ups == HangUps::held ? SIG_BLOCK : SIG_UNBLOCK, &signals, nullptr);
+}
+
 // Runs one coroutine until it ends. SIGINT and SIGTERM call `stop`, SIGHUP calls `hang_up`.
 int run_loop(const std::function<asio::awaitable<void>(asio::any_io_executor)>& task,
              const std::function<void()>& stop, const std::function<void()>& hang_up) {
@@ -62,6 +71,7 @@ int run_loop(const std::function<asio::awaitable<void>(asio::any_io_executor)>& 
         });
     };
     await_hang_up();
+    set_hang_ups(HangUps::let_through);
     std::exception_ptr failed;
     asio::co_spawn(loop, task(loop.get_executor()), [&](std::exception_ptr error) {
         failed = error;
@@ -94,6 +104,7 @@ std::string random_token() {
 }
 
 int run_agent(const Options& options) {
+    set_hang_ups(HangUps::held);  // Until the loop runs: the file read by then may be an old one.
     auto config = load_for_work(options.config_file);
     try {
         if (config.source.is_streaming) Spool(config.source.spool).append(1, 1, ' ', "");

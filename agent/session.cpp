@@ -189,19 +189,61 @@ bool Session::is_between_transactions() const {
 }
 
 asio::awaitable<void> Session::take_rules() {
-    auto rules = std::exchange(rules_.due, nullptr);
+    auto file = rules_.due->file;
     try {
-        router_.replace_rules(rules->rules);
+        put_in_force(std::exchange(rules_.due, nullptr), numbering_->position().sync_id + 1);
     } catch (const SetupError& error) {
-        log_.error("rules not reloaded, the old ones stay in force file={} error={}", rules->file,
+        log_.error("rules not reloaded, the old ones stay in force file={} error={}", file,
                    quoted(error.what()));
         co_return;
     }
-    rules_.in_force = std::move(rules);
-    log_.info("rules reloaded file={} rules={} from_sync_id={}", rules_.in_force->file,
-              rules_.in_force->rules.size(), numbering_->position().sync_id + 1);
     co_await list_tables_again();
     warn_of_tables();
+}
+
+// Throws SetupError where the rules do not fit a table; then nothing has changed.
+void Session::put_in_force(std::unique_ptr<const RuleSet> rules, SyncId from) {
+    router_.replace_rules(rules->rules);
+    rules_.in_force = std::move(rules);
+    are_rules_noted_ = false;
+    log_.info("rules reloaded file={} rules={} from_sync_id={}", rules_.in_force->file,
+              rules_.in_force->rules.size(), from);
+}
+
+// A transaction that was sent in part goes on by the rules that it began with, whatever the file
+// says by now.
+void Session::keep_rules_of(const Stored& stored) {
+    const auto& partial = stored.position.partial;
+    if (!partial || stored.rules.empty() || stored.rules == rules_.in_force->text) return;
+    auto nothing = [](const std::string&) { return std::nullopt; };
+    std::unique_ptr<const RuleSet> rules;
+    try {
+        rules = RuleSet::of(parse_config(stored.rules, "the rules in the position", nothing));
+    } catch (const ConfigError& error) {
+        log_.warn("transaction {} at {} goes on by other rules than it began with: error={}",
+                  partial->xid, partial->commit_lsn, quoted(error.what()));
+        return;
+    }
+    router_.replace_rules(rules->rules);
+    if (!rules_.due) rules_.due = std::move(rules_.in_force);
+    rules_.in_force = std::move(rules);
+    log_.warn("transaction {} at {} was sent in part: the rules of then stay in force to its end",
+              partial->xid, partial->commit_lsn);
+}
+
+// Where rules fail that are to be replaced, the new ones are taken in the middle of a transaction:
+// otherwise a mistake in them could not be mended there.
+template <typename Work>
+void Session::by_rules(SyncId from, Work work) {
+    try {
+        work();
+    } catch (const SetupError& error) {
+        if (!rules_.due) throw;
+        log_.warn("new rules inside transaction {} at {}, since the old ones failed error={}",
+                  transaction_.xid, transaction_.commit_lsn, quoted(error.what()));
+        put_in_force(std::exchange(rules_.due, nullptr), from);
+        work();
+    }
 }
 
 // What is published may have changed since the start, and rules with it.
@@ -294,7 +336,7 @@ void Session::add(const Change& change, std::string_view bytes) {
                                 : numbering_->take(bytes, change.action == Action::update ? 2 : 1);
     if (!first_id) return;
     try {
-        builder_.add(change, *first_id);
+        by_rules(*first_id, [&] { builder_.add(change, *first_id); });
     } catch (const ValueError& error) {
         // Perhaps a type has other fields by now, which nothing in the stream tells: asked about
         // once a transaction for each table.
@@ -331,7 +373,11 @@ void Session::set_aside(const Change& change, SyncId first_id, std::string_view 
 
 void Session::add(const Truncate& truncate, std::string_view bytes) {
     auto first_id = numbering_->take(bytes, static_cast<unsigned>(truncate.relations->size()));
-    if (first_id) builder_.add_truncate(truncate, *first_id);
+    if (!first_id) return;
+    by_rules(*first_id, [&] {
+        for (const auto* relation : *truncate.relations) router_.rules_of(*relation);
+    });
+    builder_.add_truncate(truncate, *first_id);
 }
 
 void Session::add(const LogicalMessage& message, std::string_view bytes) {
@@ -374,6 +420,7 @@ asio::awaitable<void> Session::push() {
     auto batch = builder_.take(queue_.spare());
     batch.before = queued_;
     batch.after = queued_ = numbering_->position();
+    if (!std::exchange(are_rules_noted_, true)) batch.rules = rules_.in_force->text;
     has_whole_transaction_ = false;
     idle_pushed_at_ = steady_clock::now();
     for (const auto& notice : builder_.take_notices()) log_.warn("{}", notice);
@@ -459,6 +506,7 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
         memory_.gap.reset();
     } else {
         position = stored->position;
+        keep_rules_of(*stored);
     }
     auto adopting = sink_.adopt(facts.source);
     auto is_adopted = co_await within(limits_.accept, std::move(adopting));

@@ -102,6 +102,10 @@ private:
     // Rules.
     bool is_reload_due() const { return rules_.due && is_between_transactions(); }
     asio::awaitable<void> take_rules();
+    void put_in_force(std::unique_ptr<const RuleSet> rules, SyncId from);
+    void keep_rules_of(const Stored& stored);
+    template <typename Work>
+    void by_rules(SyncId from, Work work);
     asio::awaitable<void> list_tables_again();
 
     StandbyStatus status() const;
@@ -131,8 +135,9 @@ private:
     std::unordered_set<const Relation*> asked_about_;  // these were asked about.
     std::optional<Described> described_;               // What the catalog is to be asked about now.
     std::optional<Numbering> numbering_;
-    TransactionInfo transaction_;  // The one that began last.
-    Position queued_;              // What the last batch pushed leads to.
+    bool are_rules_noted_ = false;  // Those in force, with a batch that was pushed.
+    TransactionInfo transaction_;   // The one that began last.
+    Position queued_;               // What the last batch pushed leads to.
     Signal started_;
     Signal accepted_;  // All that was pushed is in.
     bool has_started_ = false;

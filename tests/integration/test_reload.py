@@ -20,7 +20,7 @@ from support.servers import wait_until
 from support.world import POSTGRES_PASSWORD, ConfirmedWatch, Subscriber, World
 
 SEED = int(os.environ.get("WALCAST_SEED") or random.SystemRandom().randrange(10**6))
-ROUNDS = int(os.environ.get("WALCAST_ROUNDS") or 60)
+ROUNDS = int(os.environ.get("WALCAST_ROUNDS") or 40)
 WRITERS = 3
 
 # Each set has a number of rules of its own, by which the log tells them apart. Both use the channel `notes`.
@@ -70,15 +70,12 @@ class HeavyWriter(Writer):
     """Many of its transactions are sent in part."""
 
     def transaction(self):
-        if self.random.random() < 0.06:
+        if self.random.random() < 0.03:
             cursor = self.connection.cursor()
             for _ in range(self.random.randint(1, 3)):
                 self.bulk(cursor)
-            self.move(cursor)
-            self.connection.commit()
             self.counts["heavy"] += 1
-        else:
-            super().transaction()
+        super().transaction()
 
 
 class Operator:
@@ -96,14 +93,15 @@ class Operator:
             return self.kill()
         if chance < 0.5:
             return self.reload_bad()
-        for _ in range(self.random.choice([1, 1, 1, 2, 30])):  # Now and then a storm.
-            self.rules = self.random.choice(list(RULES))
+        for _ in range(self.random.choice([1, 1, 1, 2, 31])):  # Now and then a storm.
+            self.rules = 5 - self.rules
             put(self.agent, self.world.config(rules=RULES[self.rules]))
             hang_up(self.agent)
         self.counts["reloaded"] += 1
 
     def reload_bad(self):
-        kind = self.random.choice(list(BAD))
+        # After a kill no table has been met yet, with which a rule could be compared.
+        kind = self.random.choice([kind for kind in BAD if not (self.kills and kind == "missing column")])
         good = self.world.config(rules=RULES[self.rules])
         put(self.agent, BAD[kind] and BAD[kind](good))
         hang_up(self.agent)
@@ -113,6 +111,7 @@ class Operator:
         self.counts[kind] += 1
 
     def kill(self):
+        assert self.agent.alive(), self.agent.log()[-3000:]
         self.agent.kill9()
         if self.world.position().get("commit_lsn", "") not in ("", "0", "0/0"):
             self.counts["killed inside a transaction"] += 1
@@ -121,7 +120,7 @@ class Operator:
         if self.random.random() < 0.7:
             self.agent.wait_streaming()
         else:
-            time.sleep(0.02)  # For the agent to listen to signals at all.
+            self.agent.wait_log("info walcast version")  # It listens to signals.
 
 
 def switches(log):
@@ -196,7 +195,7 @@ def run_storm(kills, **options):
         assert int(world.position()["sync_id"]) == oracles[2].last_id
         subscriber.assert_within(channels)
         watch.assert_kept()
-        assert len(points) > ROUNDS // 10
+        assert len(points) > 3  # An agent that is behind takes several files at one point.
         return agent.log()
 
 
@@ -204,6 +203,11 @@ def run_storm(kills, **options):
 @pytest.mark.parametrize("streaming", [False, True])
 def test_each_transaction_is_routed_wholly_by_one_file(streaming):
     run_storm(kills=False, streaming=streaming)
+
+
+@pytest.mark.limit(ROUNDS * 6 + 200)
+def test_each_transaction_is_routed_wholly_by_one_file_through_kills():
+    run_storm(kills=True)
 
 
 # One rule file after the other.
@@ -319,6 +323,52 @@ def test_a_lost_connection_inside_a_transaction_does_not_change_its_rules(world)
     assert "session ended" in agent.log()
     world.settle()
     assert {item.model for item in world.actions("notes")} == {"Note"}
+    assert agent.stop() == 0
+    world.assert_sound()
+
+
+def leave_inside_a_transaction(world, statement):
+    agent = world.agent()
+    world.sql(statement)
+    wait_until(lambda: world.client.hget("walcast:position", "commit_lsn"), 20, "a transaction is sent in part")
+    agent.kill9()
+    assert world.position().get("commit_lsn")
+    return agent
+
+
+def test_an_agent_killed_inside_a_transaction_ends_it_by_the_rules_it_began_with(world):
+    agent = leave_inside_a_transaction(
+        world, "insert into notes select i, 'bulk', repeat('y', 200) from generate_series(1, 150000) i")
+    world.sql("insert into notes values (0, 'after')")
+    put(agent, world.config(rules=RULES[3]))
+    agent.start()
+
+    agent.wait_log("the rules of then stay in force to its end")
+    agent.wait_log("rules reloaded file=.* rules=3 from_sync_id=150001$", 30)
+    world.settle()
+    assert collections.Counter(item.model for item in world.actions("notes")) == {"Note": 150000, "Memo": 1}
+    assert agent.stop() == 0
+    world.assert_sound()
+
+
+def test_a_mistake_in_rules_can_be_mended_inside_a_transaction(world):
+    rules = [{"table": "public.*", "model": "Note", "channels": ["notes:{title}"]}]
+    agent = world.agent(config_text=world.config(rules=rules))
+    world.sql("alter publication walcast add table unruled")
+    world.sql("begin")
+    world.sql("insert into notes select i, 'a' from generate_series(1, 20000) i")
+    world.sql("insert into unruled values (1, 'n')")
+    world.sql("commit")
+    assert agent.wait() == 1
+    assert "public.unruled has no column" in agent.log()
+    assert world.position().get("commit_lsn")
+
+    put(agent, world.config(rules=[{**rules[0], "table": "public.notes"}] + RULES[3][2:]))
+    agent.start()
+    agent.wait_log("warning new rules inside transaction .* since the old ones failed")
+    agent.wait_log("rules reloaded file=.* rules=2 from_sync_id=20001$")
+    world.settle()
+    assert len(world.actions("notes:a")) == 20000 and len(world.actions("unruled")) == 1
     assert agent.stop() == 0
     world.assert_sound()
 
