@@ -6,21 +6,12 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
 namespace walcast {
 
 ReplicationStream::ReplicationStream(asio::any_io_executor executor, Settings settings)
     : settings_(std::move(settings)),
       connection_(std::move(executor), settings_.conninfo, PgConnection::Mode::replication),
       catalog_(settings_.values) {}
-
-template <typename Number>
-static Number to_number(std::string_view text) {
-    Number number = 0;
-    std::from_chars(text.data(), text.data() + text.size(), number);
-    return number;
-}
 
 static Lsn to_lsn(std::string_view text) {
     auto lsn = parse_lsn(text);
