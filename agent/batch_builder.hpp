@@ -47,6 +47,9 @@ public:
     void add_truncate(const Truncate& truncate, SyncId first_id);
     void end_transaction() { close_message(); }
 
+    // The router has other rules now: what is told of rules is told anew.
+    void forget_rules() { told_.clear(); }
+
     bool is_empty() const { return batch_.messages.empty(); }
     bool is_full() const {
         return weight_ >= limits_.batch_bytes ||

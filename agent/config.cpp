@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 
 namespace walcast {
 
@@ -182,6 +183,16 @@ void finish_channels(Config& config) {
     }
 }
 
+// The rules, and the settings that their channels hang on.
+std::string text_of_rules(const Config& config, const toml::table& parsed) {
+    toml::table rules{{"redis", toml::table{{"prefix", config.redis.prefix},
+                                            {"channel_prefix", config.channel_prefix}}}};
+    if (const auto* written = parsed.get("rule")) rules.insert("rule", *written);
+    std::ostringstream text;
+    text << rules;
+    return text.str();
+}
+
 // What does not go together.
 void check_combinations(const Config& config) {
     const auto& source = config.source;
@@ -207,14 +218,17 @@ Config parse_config(std::string_view text, const std::string& file,
     Config config;
     config.file = file;
     refuse_endless_keys(text, file);
+    toml::table parsed;
     try {
-        read_section(config, toml::parse(text, file), "");
+        parsed = toml::parse(text, file);
+        read_section(config, parsed, "");
     } catch (const toml::parse_error& error) {
         Place{file, error.source().begin}.fail(error.description());
     }
     apply_environment(config, environment);
     check_combinations(config);
     finish_channels(config);
+    config.rules_text = text_of_rules(config, parsed);
     return config;
 }
 

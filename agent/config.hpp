@@ -43,7 +43,8 @@ struct Config {
     RedisSettings redis;
     std::string channel_prefix;  // Before the name of every channel.
     std::vector<Rule> rules;
-    std::string file;  // Where it was read from.
+    std::string rules_text;  // As TOML; the same for rules that say the same.
+    std::string file;        // Where it was read from.
 };
 
 // Looks a variable of the environment up.

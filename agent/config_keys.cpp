@@ -76,70 +76,92 @@ void expect_slot_name(const std::string& text) {
     if (!is_valid) throw std::invalid_argument("a slot's name has 1 to 63 of a-z, 0-9 and _");
 }
 
+using Source = Config::Source;
+
+// Whether a member of a member of two configurations is the same.
+template <auto... path>
+bool is_same(const Config& a, const Config& b) {
+    return (a.*....*path) == (b.*....*path);
+}
+
 constexpr ConfigKey keys[] = {
     {"source.url", Kind::secret,
-     [](Config& config, const std::string& text) { config.source.url = text; }},
+     [](Config& config, const std::string& text) { config.source.url = text; },
+     is_same<&Config::source, &Source::url>},
     {"source.slot", Kind::text,
      [](Config& config, const std::string& text) {
          expect_slot_name(text);
          config.source.slot = text;
-     }},
+     },
+     is_same<&Config::source, &Source::slot>},
     {"source.publication", Kind::text,
      [](Config& config, const std::string& text) {
          if (text.empty() || text.size() > 63)
              throw std::invalid_argument("a publication's name has 1 to 63 bytes");
          config.source.publication = text;
-     }},
+     },
+     is_same<&Config::source, &Source::publication>},
     {"source.plugin", Kind::text,
      [](Config& config, const std::string& text) {
          config.source.plugin = read_choice<Plugin>(
              text, {{"pgoutput", Plugin::pgoutput}, {"wal2json", Plugin::wal2json}});
-     }},
+     },
+     is_same<&Config::source, &Source::plugin>},
     {"source.format_version", Kind::number,
      [](Config& config, const std::string& text) {
          if (text != "1" && text != "2") throw std::invalid_argument("expected 1 or 2");
          config.source.format_version = text == "1" ? 1 : 2;
-     }},
+     },
+     is_same<&Config::source, &Source::format_version>},
     {"source.streaming", Kind::boolean,
      [](Config& config, const std::string& text) {
          config.source.is_streaming = read_boolean(text);
-     }},
+     },
+     is_same<&Config::source, &Source::is_streaming>},
     {"source.spool.directory", Kind::text,
      [](Config& config, const std::string& text) {
          if (!text.starts_with('/')) throw std::invalid_argument("expected an absolute path");
          config.source.spool.directory = text;
-     }},
+     },
+     is_same<&Config::source, &Source::spool, &Spool::Settings::directory>},
     {"source.spool.size", Kind::text,
      [](Config& config, const std::string& text) {
          config.source.spool.bytes_max = read_bytes(text);
-     }},
+     },
+     is_same<&Config::source, &Source::spool, &Spool::Settings::bytes_max>},
     {"source.origin", Kind::text,
      [](Config& config, const std::string& text) {
          config.source.is_without_origins =
              read_choice<bool>(text, {{"any", false}, {"none", true}});
-     }},
+     },
+     is_same<&Config::source, &Source::is_without_origins>},
     {"source.bad_rows", Kind::text,
      [](Config& config, const std::string& text) {
          config.source.bad_rows = read_choice<BadRows>(
              text, {{"stop", BadRows::stop}, {"set_aside", BadRows::set_aside}});
-     }},
+     },
+     is_same<&Config::source, &Source::bad_rows>},
     {"values.numbers", Kind::text,
      [](Config& config, const std::string& text) {
          using Numbers = JsonPolicy::Numbers;
          config.values.numbers = read_choice<Numbers>(text, {{"exact", Numbers::exact},
                                                              {"strings", Numbers::strings},
                                                              {"numbers", Numbers::numbers}});
-     }},
+     },
+     is_same<&Config::values, &JsonPolicy::numbers>},
     {"values.bytea", Kind::text,
      [](Config& config, const std::string& text) {
          using Bytes = JsonPolicy::Bytes;
          config.values.bytes =
              read_choice<Bytes>(text, {{"hex", Bytes::hex}, {"base64", Bytes::base64}});
-     }},
+     },
+     is_same<&Config::values, &JsonPolicy::bytes>},
     {"redis.url", Kind::secret,
-     [](Config& config, const std::string& text) { config.redis.address = parse_redis_url(text); }},
+     [](Config& config, const std::string& text) { config.redis.address = parse_redis_url(text); },
+     is_same<&Config::redis, &RedisSettings::address>},
     {"redis.prefix", Kind::text,
-     [](Config& config, const std::string& text) { config.redis.prefix = text; }},
+     [](Config& config, const std::string& text) { config.redis.prefix = text; },
+     is_same<&Config::redis, &RedisSettings::prefix>},
     {"redis.channel_prefix", Kind::text,
      [](Config& config, const std::string& text) {
          auto is_control = [](char character) {
@@ -148,19 +170,30 @@ constexpr ConfigKey keys[] = {
          if (std::any_of(text.begin(), text.end(), is_control))
              throw std::invalid_argument("expected no control characters");
          config.channel_prefix = text;
-     }},
+     },
+     // Part of the rules, and replaced with them.
+     [](const Config&, const Config&) { return true; }},
     {"redis.history.length", Kind::number,
      [](Config& config, const std::string& text) {
          config.redis.history_length = read_count(text);
-     }},
+     },
+     is_same<&Config::redis, &RedisSettings::history_length>},
     {"redis.history.age", Kind::text,
-     [](Config& config, const std::string& text) { config.redis.history_age = read_age(text); }},
+     [](Config& config, const std::string& text) { config.redis.history_age = read_age(text); },
+     is_same<&Config::redis, &RedisSettings::history_age>},
 };
 
 }  // namespace
 
 std::span<const ConfigKey> config_keys() {
     return keys;
+}
+
+std::vector<std::string_view> changed_settings(const Config& before, const Config& after) {
+    std::vector<std::string_view> changed;
+    for (const auto& key : keys)
+        if (!key.is_same(before, after)) changed.push_back(key.path);
+    return changed;
 }
 
 }  // namespace walcast

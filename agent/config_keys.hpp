@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace walcast {
 
@@ -14,9 +15,13 @@ struct ConfigKey {
     std::string_view path;                              // `redis.history.age`
     Kind kind;
     void (*set)(Config& config, const std::string& text);  // Throws std::invalid_argument.
+    bool (*is_same)(const Config& a, const Config& b);
 };
 
 // All there are, but for rules.
 std::span<const ConfigKey> config_keys();
+
+// The paths of the settings that differ.
+std::vector<std::string_view> changed_settings(const Config& before, const Config& after);
 
 }  // namespace walcast

@@ -7,16 +7,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 
 namespace walcast {
-
-template <typename Number>
-static Number to_number(std::string_view text) {
-    Number number = 0;
-    std::from_chars(text.data(), text.data() + text.size(), number);
-    return number;
-}
 
 static std::uint32_t to_oid(std::string_view text) {
     return to_number<std::uint32_t>(text);

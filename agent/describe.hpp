@@ -41,7 +41,4 @@ private:
     std::unique_ptr<PgConnection> connection_;
 };
 
-// The OIDs from which on types are not built in.
-inline constexpr std::uint32_t first_catalog_oid = 10'000;
-
 }  // namespace walcast

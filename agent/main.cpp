@@ -45,14 +45,33 @@ std::optional<std::string> environment(const std::string& name) {
     return value;
 }
 
-// Runs one coroutine until it ends. SIGINT and SIGTERM call `stop`.
+// While held, a SIGHUP waits instead of ending the program.
+enum class HangUps { held, let_through };
+void set_hang_ups(HangUps hang_ups) {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(hang_ups == HangUps::held ? SIG_BLOCK : SIG_UNBLOCK, &signals, nullptr);
+}
+
+// Runs one coroutine until it ends. SIGINT and SIGTERM call `stop`, SIGHUP calls `hang_up`.
 int run_loop(const std::function<asio::awaitable<void>(asio::any_io_executor)>& task,
-             const std::function<void()>& stop) {
+             const std::function<void()>& stop, const std::function<void()>& hang_up) {
     asio::io_context loop(1);
-    asio::signal_set signals(loop, SIGINT, SIGTERM, SIGHUP);
+    asio::signal_set signals(loop, SIGINT, SIGTERM);
     signals.async_wait([&](const boost::system::error_code& error, int) {
         if (!error) stop();
     });
+    asio::signal_set hang_ups(loop, SIGHUP);
+    std::function<void()> await_hang_up = [&] {
+        hang_ups.async_wait([&](const boost::system::error_code& error, int) {
+            if (error) return;
+            hang_up();
+            await_hang_up();
+        });
+    };
+    await_hang_up();
+    set_hang_ups(HangUps::let_through);
     std::exception_ptr failed;
     asio::co_spawn(loop, task(loop.get_executor()), [&](std::exception_ptr error) {
         failed = error;
@@ -71,8 +90,8 @@ void check_source(const Config& config) {
     }
 }
 
-Config load_for_work(const Options& options) {
-    auto config = load_config(options.config_file, Presence::required, environment);
+Config load_for_work(const std::string& file) {
+    auto config = load_config(file, Presence::required, environment);
     if (config.rules.empty())
         throw ConfigError(fmt::format("{}: no [[rule]]: nothing would be published", config.file));
     check_source(config);
@@ -85,7 +104,8 @@ std::string random_token() {
 }
 
 int run_agent(const Options& options) {
-    auto config = load_for_work(options);
+    set_hang_ups(HangUps::held);  // Until the loop runs: the file read by then may be an old one.
+    auto config = load_for_work(options.config_file);
     try {
         if (config.source.is_streaming) Spool(config.source.spool).append(1, 1, ' ', "");
     } catch (const SpoolError& error) {
@@ -98,7 +118,9 @@ int run_agent(const Options& options) {
     return run_loop(
         [&](asio::any_io_executor executor) -> asio::awaitable<void> {
             RedisSink sink(executor, config.redis, random_token());
-            Supervisor supervisor(executor, config, sink, log);
+            // The same file, even where another one would be found by now.
+            auto load = [&config] { return load_for_work(config.file); };
+            Supervisor supervisor(executor, config, load, sink, log);
             running = &supervisor;
             co_await supervisor.run();
             running = nullptr;
@@ -106,6 +128,9 @@ int run_agent(const Options& options) {
         [&] {
             log.info("stopping");
             if (running != nullptr) running->stop();
+        },
+        [&] {
+            if (running != nullptr) running->reload();
         });
 }
 
@@ -124,7 +149,7 @@ int run_until_signal(const std::function<asio::awaitable<void>()>& task, Interru
             auto wait = [](Signal& signal) -> asio::awaitable<void> { co_await signal.wait(); };
             co_await run_together(task(), wait(stopped));
         },
-        [&] { stop(); });
+        [&] { stop(); }, [&] { stop(); });
     return is_interrupted && interrupted == Interrupted::is_failure ? exit_failed : code;
 }
 
@@ -134,7 +159,7 @@ void say(const std::string& line) {
 }
 
 int run_init(const Options& options) {
-    auto config = load_for_work(options);
+    auto config = load_for_work(options.config_file);
     auto doing = options.is_dry_run ? Doing::dry_run : Doing::really;
     return run_until_signal([&] { return init(config, doing, say); }, Interrupted::is_failure);
 }

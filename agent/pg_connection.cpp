@@ -115,10 +115,9 @@ void PgConnection::follow_socket() {
     socket_.assign(duplicate);
 }
 
-asio::awaitable<void> PgConnection::wait_readable() {
+asio::awaitable<void> PgConnection::wait_for(stream_descriptor::wait_type what) {
     boost::system::error_code error;
-    co_await socket_.async_wait(stream_descriptor::wait_read,
-                                asio::redirect_error(use_awaitable, error));
+    co_await socket_.async_wait(what, asio::redirect_error(use_awaitable, error));
     auto state = co_await asio::this_coro::cancellation_state;
     auto is_cancelled = state.cancelled() != asio::cancellation_type::none;
     if (error && (is_cancelled || error != asio::error::operation_aborted))
@@ -130,8 +129,12 @@ void PgConnection::interrupt() {
     socket_.cancel(ignored);
 }
 
+asio::awaitable<void> PgConnection::wait_readable() {
+    return wait_for(stream_descriptor::wait_read);
+}
+
 asio::awaitable<void> PgConnection::wait_writable() {
-    co_await socket_.async_wait(stream_descriptor::wait_write, use_awaitable);
+    return wait_for(stream_descriptor::wait_write);
 }
 
 // --- connecting ---

@@ -4,6 +4,7 @@
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 
+#include <charconv>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,6 +20,14 @@ namespace walcast {
 
 // Rows of text; nulls are empty.
 using PgRows = std::vector<std::vector<std::string>>;
+
+// A number in a row; 0 where there is none.
+template <typename Number>
+Number to_number(std::string_view text) {
+    Number number = 0;
+    std::from_chars(text.data(), text.data() + text.size(), number);
+    return number;
+}
 
 // What libpq takes, by keyword.
 using PgParameters = std::vector<std::pair<std::string, std::string>>;
@@ -89,6 +98,7 @@ private:
     using Result = std::unique_ptr<pg_result, Clear>;
 
     void follow_socket();
+    asio::awaitable<void> wait_for(asio::posix::stream_descriptor::wait_type what);
     asio::awaitable<void> wait_writable();
     asio::awaitable<void> flush();
     asio::awaitable<Result> next_result();

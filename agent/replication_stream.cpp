@@ -6,21 +6,12 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
 namespace walcast {
 
 ReplicationStream::ReplicationStream(asio::any_io_executor executor, Settings settings)
     : settings_(std::move(settings)),
       connection_(std::move(executor), settings_.conninfo, PgConnection::Mode::replication),
       catalog_(settings_.values) {}
-
-template <typename Number>
-static Number to_number(std::string_view text) {
-    Number number = 0;
-    std::from_chars(text.data(), text.data() + text.size(), number);
-    return number;
-}
 
 static Lsn to_lsn(std::string_view text) {
     auto lsn = parse_lsn(text);
@@ -41,9 +32,8 @@ asio::awaitable<void> ReplicationStream::start() {
     if (settings_.plugin == Plugin::pgoutput) {
         co_await check_publications();
         co_await read_catalog();
-    } else {
-        co_await check_tables();
     }
+    co_await list_tables(connection_);
     facts_.source.slot = settings_.slot;
     auto attempted = fmt::format("start replication on slot \"{}\"", settings_.slot);
     if (settings_.plugin == Plugin::pgoutput) {
@@ -99,6 +89,7 @@ asio::awaitable<void> ReplicationStream::start_wal2json(std::string attempted) {
         is_newest = false;
     }
     if (is_newest) {
+        are_nans_told_ = true;
         for (auto& table : facts_.published) table.has_floats = false;
         co_return;
     }
@@ -198,13 +189,24 @@ asio::awaitable<void> ReplicationStream::check_publications() {
         if (rows.empty())
             throw SetupError(fmt::format(
                 "postgres: publication \"{}\" does not exist: run `walcast init`", name));
-        auto list_tables = fmt::format(
-            "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = {}",
-            quote_literal(name));
-        auto tables =
-            co_await connection_.query(std::move(list_tables), "list the publication's tables");
-        for (auto& row : tables) facts_.published.push_back({std::move(row[0]), std::move(row[1])});
     }
+}
+
+asio::awaitable<void> ReplicationStream::list_tables(PgConnection& connection) {
+    std::vector<Facts::Published> found;
+    if (settings_.plugin == Plugin::wal2json) {
+        auto listing = list_all(connection);
+        found = co_await std::move(listing);
+    } else {
+        for (const auto& name : settings_.publications) {
+            auto sql = fmt::format(
+                "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = {}",
+                quote_literal(name));
+            auto rows = co_await connection.query(std::move(sql), "list the publication's tables");
+            for (auto& row : rows) found.push_back({std::move(row[0]), std::move(row[1])});
+        }
+    }
+    facts_.published = std::move(found);
 }
 
 asio::awaitable<void> ReplicationStream::read_catalog() {
@@ -252,8 +254,9 @@ asio::awaitable<void> ReplicationStream::read_catalog() {
 }
 
 // wal2json has no publications: it sends every table.
-asio::awaitable<void> ReplicationStream::check_tables() {
-    auto rows = co_await connection_.query(
+asio::awaitable<std::vector<ReplicationStream::Facts::Published>> ReplicationStream::list_all(
+    PgConnection& connection) const {
+    auto rows = co_await connection.query(
         "SELECT n.nspname, c.relname, c.relreplident = 'f' OR EXISTS (SELECT 1 FROM pg_index i "
         "WHERE i.indrelid = c.oid AND ((c.relreplident = 'd' AND i.indisprimary) OR "
         "(c.relreplident = 'i' AND i.indisreplident))), EXISTS (SELECT 1 FROM pg_attribute a WHERE "
@@ -262,9 +265,11 @@ asio::awaitable<void> ReplicationStream::check_tables() {
         "('r', 'p') AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catalog', "
         "'information_schema')",
         "list the tables");
+    std::vector<Facts::Published> found;
     for (auto& row : rows)
-        facts_.published.push_back(
-            {std::move(row[0]), std::move(row[1]), row[2] == "t", row[3] == "t"});
+        found.push_back({std::move(row[0]), std::move(row[1]), row[2] == "t",
+                         row[3] == "t" && !are_nans_told_});
+    co_return found;
 }
 
 std::optional<StreamMessage> ReplicationStream::next() {

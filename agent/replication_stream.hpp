@@ -58,6 +58,9 @@ public:
 
     const Facts& facts() const { return facts_; }
 
+    // Finds out anew what is published, on another connection.
+    asio::awaitable<void> list_tables(PgConnection& connection);
+
     // What is known of tables and types; grows as the stream shows new ones.
     Catalog& catalog() { return catalog_; }
 
@@ -82,13 +85,14 @@ private:
     asio::awaitable<void> check_slot();
     asio::awaitable<void> check_publications();
     asio::awaitable<void> read_catalog();
-    asio::awaitable<void> check_tables();
+    asio::awaitable<std::vector<Facts::Published>> list_all(PgConnection& connection) const;
     std::string pgoutput_command();
     asio::awaitable<void> start_wal2json(std::string attempted);
 
     Settings settings_;
     PgConnection connection_;
     Facts facts_;
+    bool are_nans_told_ = false;  // Of wal2json: as text, not as null.
     Catalog catalog_;
 };
 

@@ -5,13 +5,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <string_view>
 
 namespace walcast {
 
 // --- rules of tables ---
 
 Router::Router(const std::vector<Rule>& rules, const Catalog& catalog, WithoutId without_id)
-    : rules_(rules), catalog_(catalog), without_id_(without_id) {}
+    : rules_(&rules), catalog_(catalog), without_id_(without_id) {}
 
 std::span<const TableRule> Router::rules_of(const Relation& relation) {
     if (&relation == last_relation_ && last_table_->generation == relation.generation)
@@ -19,7 +21,7 @@ std::span<const TableRule> Router::rules_of(const Relation& relation) {
     auto& table = tables_[&relation];
     if (table.generation != relation.generation) {
         table.rules.clear();
-        for (const auto& rule : rules_)
+        for (const auto& rule : *rules_)
             if (matches_table(rule, relation.schema, relation.name))
                 add_ready(table, rule, relation);
         table.generation = relation.generation;
@@ -44,8 +46,29 @@ void Router::add_ready(Table& table, const Rule& rule, const Relation& relation)
 }
 
 void Router::forget() {
-    tables_.clear();
+    for (auto& [relation, table] : tables_) table.generation = 0;
     last_relation_ = nullptr;
+}
+
+void Router::replace_rules(const std::vector<Rule>& rules) {
+    // A table that was dropped and made anew is two relations, of which the older one is past.
+    std::map<std::pair<std::string_view, std::string_view>, const Relation*> newest;
+    for (const auto& [relation, table] : tables_) {
+        auto& found = newest[{relation->schema, relation->name}];
+        if (found == nullptr || found->generation < relation->generation) found = relation;
+    }
+    Router next(rules, catalog_, without_id_);
+    for (const auto& [name, relation] : newest) {
+        try {
+            next.rules_of(*relation);
+        } catch (const ValueError&) {
+            // Names that cannot be written are the table's fault, and known when its next row is.
+        }
+    }
+    rules_ = &rules;
+    tables_ = std::move(next.tables_);
+    last_relation_ = nullptr;
+    without_id_found_ = std::move(next.without_id_found_);
 }
 
 // --- routing ---

@@ -68,6 +68,10 @@ public:
     // The catalog has news: rules are made ready again.
     void forget();
 
+    // From now on other rules, once they are ready for every table met so far. They must outlive
+    // the router. Throws SetupError when one does not fit; then nothing has changed.
+    void replace_rules(const std::vector<Rule>& rules);
+
 private:
     struct Table {
         std::uint64_t generation = 0;
@@ -75,7 +79,7 @@ private:
     };
     void add_ready(Table& table, const Rule& rule, const Relation& relation);
 
-    const std::vector<Rule>& rules_;
+    const std::vector<Rule>* rules_;
     const Catalog& catalog_;
     WithoutId without_id_;
     std::vector<std::string> without_id_found_;

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cassert>
 #include <random>
 
 namespace walcast {
@@ -30,8 +31,8 @@ static std::unique_ptr<Decoder> make_decoder(const ReplicationStream::Settings& 
     return std::make_unique<Wal2jsonDecoder>(stream.format_version == 1 ? Format::v1 : Format::v2);
 }
 
-Session::Session(asio::any_io_executor executor, Settings settings, const std::vector<Rule>& rules,
-                 Sink& sink, Memory& memory, Log& log)
+Session::Session(asio::any_io_executor executor, Settings settings, RuleBook& rules, Sink& sink,
+                 Memory& memory, Log& log)
     : executor_(executor),
       stream_(executor, settings.stream),
       sink_(sink),
@@ -43,7 +44,7 @@ Session::Session(asio::any_io_executor executor, Settings settings, const std::v
       is_without_truncates_(plugin_ == Plugin::wal2json && settings.stream.format_version == 1),
       bad_rows_(settings.bad_rows),
       catalog_reader_(executor, stream_.catalog()),
-      router_(rules, stream_.catalog(), settings.without_id),
+      router_(rules.in_force->rules, stream_.catalog(), settings.without_id),
       builder_(router_, settings.limits.batches),
       queue_(executor),
       decoder_(make_decoder(settings.stream)),
@@ -83,11 +84,18 @@ void Session::stop() {
     stream_.interrupt();
 }
 
+void Session::reload() {
+    assert(is_between_transactions());
+    accepted_.raise();
+    stream_.interrupt();
+}
+
 // --- from Postgres ---
 
 asio::awaitable<void> Session::read() {
     while (!numbering_ && !stopping_since_) co_await started_.wait();
     for (auto is_drained = false; !stopping_since_;) {
+        if (is_reload_due()) co_await take_rules();
         if (auto message = stream_.next()) {
             const auto* data = std::get_if<WalData>(&*message);
             if (data == nullptr)
@@ -120,6 +128,7 @@ asio::awaitable<void> Session::read() {
 // for long.
 asio::awaitable<void> Session::wait_for_more() {
     constexpr milliseconds left_unread_max{20};
+    if (is_reload_due()) co_return;
     if (!queue_.is_empty()) {
         co_await accepted_.wait(left_unread_max);
         co_return;
@@ -170,6 +179,87 @@ asio::awaitable<void> Session::learn(std::string_view message, Lsn start) {
         router_.forget();
         if (described.is_incomplete) decoder_->learn(*table);
         if (described.is_incomplete || repeated_id_) decode(message, start);
+    }
+}
+
+// --- rules ---
+
+bool Session::is_between_transactions() const {
+    return numbering_ && !numbering_->is_in_transaction() && !numbering_->position().partial;
+}
+
+asio::awaitable<void> Session::take_rules() {
+    auto file = rules_.due->file;
+    try {
+        put_in_force(std::exchange(rules_.due, nullptr), numbering_->position().sync_id + 1);
+    } catch (const SetupError& error) {
+        log_.error("rules not reloaded, the old ones stay in force file={} error={}", file,
+                   quoted(error.what()));
+        co_return;
+    }
+    co_await list_tables_again();
+    warn_of_tables();
+}
+
+// Throws SetupError where the rules do not fit a table; then nothing has changed.
+void Session::put_in_force(std::unique_ptr<const RuleSet> rules, SyncId from) {
+    router_.replace_rules(rules->rules);
+    builder_.forget_rules();
+    rules_.in_force = std::move(rules);
+    are_rules_noted_ = false;
+    log_.info("rules reloaded file={} rules={} from_sync_id={}", rules_.in_force->file,
+              rules_.in_force->rules.size(), from);
+}
+
+// A transaction that was sent in part goes on by the rules that it began with, whatever the file
+// says by now.
+void Session::keep_rules_of(const Stored& stored) {
+    const auto& partial = stored.position.partial;
+    if (!partial || stored.rules.empty() || stored.rules == rules_.in_force->text) return;
+    auto nothing = [](const std::string&) { return std::nullopt; };
+    std::unique_ptr<const RuleSet> rules;
+    try {
+        rules = RuleSet::of(parse_config(stored.rules, "the rules in the position", nothing));
+    } catch (const ConfigError& error) {
+        log_.warn("transaction {} at {} goes on by other rules than it began with: error={}",
+                  partial->xid, partial->commit_lsn, quoted(error.what()));
+        return;
+    }
+    router_.replace_rules(rules->rules);
+    builder_.forget_rules();
+    if (!rules_.due) rules_.due = std::move(rules_.in_force);
+    rules_.in_force = std::move(rules);
+    log_.warn("transaction {} at {} was sent in part: the rules of then stay in force to its end",
+              partial->xid, partial->commit_lsn);
+}
+
+// Where rules fail that are to be replaced, the new ones are taken in the middle of a transaction:
+// otherwise a mistake in them could not be mended there.
+template <typename Work>
+void Session::by_rules(SyncId from, Work work) {
+    try {
+        work();
+    } catch (const SetupError& error) {
+        if (!rules_.due) throw;
+        log_.warn("new rules inside transaction {} at {}, since the old ones failed error={}",
+                  transaction_.xid, transaction_.commit_lsn, quoted(error.what()));
+        put_in_force(std::exchange(rules_.due, nullptr), from);
+        work();
+    }
+}
+
+// What is published may have changed since the start, and rules with it.
+asio::awaitable<void> Session::list_tables_again() {
+    PgConnection asking(executor_, stream_.connection().conninfo_of_this_server(),
+                        PgConnection::Mode::sql);
+    try {
+        auto opening = asking.open();
+        if (!co_await within(milliseconds{1000}, std::move(opening))) co_return;
+        auto listing = stream_.list_tables(asking);
+        co_await within(milliseconds{1000}, std::move(listing));
+    } catch (const PgError&) {
+        // For warnings what was known will do.
+    } catch (const SetupError&) {
     }
 }
 
@@ -248,7 +338,7 @@ void Session::add(const Change& change, std::string_view bytes) {
                                 : numbering_->take(bytes, change.action == Action::update ? 2 : 1);
     if (!first_id) return;
     try {
-        builder_.add(change, *first_id);
+        by_rules(*first_id, [&] { builder_.add(change, *first_id); });
     } catch (const ValueError& error) {
         // Perhaps a type has other fields by now, which nothing in the stream tells: asked about
         // once a transaction for each table.
@@ -285,7 +375,11 @@ void Session::set_aside(const Change& change, SyncId first_id, std::string_view 
 
 void Session::add(const Truncate& truncate, std::string_view bytes) {
     auto first_id = numbering_->take(bytes, static_cast<unsigned>(truncate.relations->size()));
-    if (first_id) builder_.add_truncate(truncate, *first_id);
+    if (!first_id) return;
+    by_rules(*first_id, [&] {
+        for (const auto* relation : *truncate.relations) router_.rules_of(*relation);
+    });
+    builder_.add_truncate(truncate, *first_id);
 }
 
 void Session::add(const LogicalMessage& message, std::string_view bytes) {
@@ -328,6 +422,7 @@ asio::awaitable<void> Session::push() {
     auto batch = builder_.take(queue_.spare());
     batch.before = queued_;
     batch.after = queued_ = numbering_->position();
+    if (!std::exchange(are_rules_noted_, true)) batch.rules = rules_.in_force->text;
     has_whole_transaction_ = false;
     idle_pushed_at_ = steady_clock::now();
     for (const auto& notice : builder_.take_notices()) log_.warn("{}", notice);
@@ -413,13 +508,14 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
         memory_.gap.reset();
     } else {
         position = stored->position;
+        keep_rules_of(*stored);
     }
     auto adopting = sink_.adopt(facts.source);
     auto is_adopted = co_await within(limits_.accept, std::move(adopting));
     if (!is_adopted) throw SinkError("sink: no answer in time");
     warn_of_tables();
-    log_.info("streaming slot={} from={} epoch={} sync_id={}", facts.source.slot, position.lsn,
-              position.epoch, position.sync_id);
+    log_.info("streaming slot={} from={} epoch={} sync_id={} rules={}", facts.source.slot,
+              position.lsn, position.epoch, position.sync_id, rules_.in_force->rules.size());
     memory_.is_working = true;
     memory_.is_standby = false;
     queued_ = position;
@@ -433,14 +529,15 @@ void Session::warn_of_tables() {
     if (is_without_truncates_)
         log_.warn(
             "wal2json's format 1 does not tell of TRUNCATE: [source] format_version = 2 does");
-    for (const auto& rule : rules_)
+    const auto& rules = rules_.in_force->rules;
+    for (const auto& rule : rules)
         for (const auto& [schema, name] : stream_.facts().partial_old_rows)
             if (matches_table(rule, schema, name))
                 log_.warn(
                     "table={}.{} has REPLICA IDENTITY FULL and a partition that has not, whose old "
                     "rows then hold only the key: ALTER TABLE <partition> REPLICA IDENTITY FULL",
                     schema, name);
-    for (const auto& rule : rules_) {
+    for (const auto& rule : rules) {
         auto is_matched = false;
         for (const auto& table : stream_.facts().published) {
             if (!matches_table(rule, table.schema, table.name)) continue;

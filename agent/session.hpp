@@ -10,6 +10,7 @@
 #include "agent/replication_stream.hpp"
 #include "agent/resume.hpp"
 #include "agent/router.hpp"
+#include "agent/rule_book.hpp"
 #include "agent/spool.hpp"
 #include "decoders/decoder.hpp"
 #include "decoders/pgoutput_streaming.hpp"
@@ -52,8 +53,8 @@ public:
     };
 
     // All but `settings` must outlive the session.
-    Session(asio::any_io_executor executor, Settings settings, const std::vector<Rule>& rules,
-            Sink& sink, Memory& memory, Log& log);
+    Session(asio::any_io_executor executor, Settings settings, RuleBook& rules, Sink& sink,
+            Memory& memory, Log& log);
 
     // Ends with the first error, or, after `stop`, when all that was read is in and confirmed.
     asio::awaitable<void> run();
@@ -61,6 +62,12 @@ public:
     // Asks a session that has started to end in good order. Before that, cancel `run`.
     void stop();
     bool has_started() const { return has_started_; }
+
+    // No transaction is in flight, and none that was sent in part will come again.
+    bool is_between_transactions() const;
+
+    // Takes the rules that are due at once; otherwise they wait for the transaction in flight.
+    void reload();
 
 private:
     // Postgres' side.
@@ -92,6 +99,15 @@ private:
     void confirm(const Position& position);
     void warn_of_tables();
 
+    // Rules.
+    bool is_reload_due() const { return rules_.due && is_between_transactions(); }
+    asio::awaitable<void> take_rules();
+    void put_in_force(std::unique_ptr<const RuleSet> rules, SyncId from);
+    void keep_rules_of(const Stored& stored);
+    template <typename Work>
+    void by_rules(SyncId from, Work work);
+    asio::awaitable<void> list_tables_again();
+
     StandbyStatus status() const;
     asio::awaitable<void> report();
     asio::awaitable<void> let_go_of_stopping_server();
@@ -99,7 +115,7 @@ private:
     asio::any_io_executor executor_;
     ReplicationStream stream_;
     Sink& sink_;
-    const std::vector<Rule>& rules_;
+    RuleBook& rules_;
     Memory& memory_;
     Log& log_;
     Limits limits_;
@@ -119,8 +135,9 @@ private:
     std::unordered_set<const Relation*> asked_about_;  // these were asked about.
     std::optional<Described> described_;               // What the catalog is to be asked about now.
     std::optional<Numbering> numbering_;
-    TransactionInfo transaction_;  // The one that began last.
-    Position queued_;              // What the last batch pushed leads to.
+    bool are_rules_noted_ = false;  // Those in force, with a batch that was pushed.
+    TransactionInfo transaction_;   // The one that began last.
+    Position queued_;               // What the last batch pushed leads to.
     Signal started_;
     Signal accepted_;  // All that was pushed is in.
     bool has_started_ = false;

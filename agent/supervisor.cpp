@@ -1,7 +1,11 @@
 #include "agent/supervisor.hpp"
 
 #include "agent/backoff.hpp"
+#include "agent/config_keys.hpp"
 #include "agent/errors.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <random>
 
@@ -11,6 +15,8 @@ using std::chrono::milliseconds;
 
 // How often a standby tries the slot.
 static constexpr milliseconds standby_interval{500};
+// How soon the configuration is read again after it was read.
+static constexpr milliseconds reload_interval{100};
 
 ReplicationStream::Settings stream_settings(const Config& config) {
     return {.conninfo = config.source.url,
@@ -23,8 +29,16 @@ ReplicationStream::Settings stream_settings(const Config& config) {
             .values = config.values};
 }
 
-Supervisor::Supervisor(asio::any_io_executor executor, const Config& config, Sink& sink, Log& log)
-    : executor_(executor), config_(config), sink_(sink), log_(log), stop_(executor) {}
+Supervisor::Supervisor(asio::any_io_executor executor, const Config& config, Load load, Sink& sink,
+                       Log& log)
+    : executor_(executor),
+      config_(config),
+      load_(std::move(load)),
+      rules_{.in_force = RuleSet::of(config), .due = nullptr},
+      sink_(sink),
+      log_(log),
+      stop_(executor),
+      reload_(executor) {}
 
 void Supervisor::stop() {
     is_stopping_ = true;
@@ -48,11 +62,49 @@ asio::awaitable<void> Supervisor::run_session() {
                                                  : Router::WithoutId::refused,
                                .limits = {}};
     if (memory_.has_spool_failed) settings.stream.is_streaming = false;
-    Session session(executor_, std::move(settings), config_.rules, sink_, memory_, log_);
-    co_await run_together(session.run(), watch_for_stop(session));
+    session_ =
+        std::make_unique<Session>(executor_, std::move(settings), rules_, sink_, memory_, log_);
+    co_await run_together(session_->run(), watch_for_stop(*session_));
 }
 
+// --- rules ---
+
+asio::awaitable<void> Supervisor::reload_rules() {
+    for (;;) {
+        co_await reload_.wait();
+        if (!is_stopping_) read_rules();
+        co_await sleep_for(reload_interval);
+    }
+}
+
+void Supervisor::read_rules() {
+    Config config;
+    try {
+        config = load_();
+    } catch (const ConfigError& error) {
+        log_.error("rules not reloaded, the old ones stay in force error={}", quoted(error.what()));
+        return;
+    }
+    auto changed = changed_settings(config_, config);
+    if (!changed.empty())
+        log_.warn("settings changed that need a restart: {}", fmt::join(changed, ", "));
+    if (config.rules_text == rules_.newest().text) {
+        log_.info("rules unchanged file={} rules={}", config.file, config.rules.size());
+        return;
+    }
+    rules_.due = RuleSet::of(std::move(config));
+    if (session_ && session_->is_between_transactions()) return session_->reload();
+    log_.info("rules read, to be in force from the next transaction on file={} rules={}",
+              rules_.due->file, rules_.due->rules.size());
+}
+
+// --- sessions ---
+
 asio::awaitable<void> Supervisor::run() {
+    co_await run_together(run_sessions(), reload_rules());
+}
+
+asio::awaitable<void> Supervisor::run_sessions() {
     Backoff backoff({}, std::random_device{}());
     while (!is_stopping_) {
         std::string why;
@@ -81,6 +133,7 @@ asio::awaitable<void> Supervisor::run() {
         } catch (const boost::system::system_error& error) {
             why = error.what();
         }
+        session_.reset();
         if (is_stopping_) break;
         if (!why.empty()) {
             if (memory_.is_working) backoff.reset();

@@ -5,30 +5,48 @@
 #include "agent/session.hpp"
 #include "sinks/sink.hpp"
 
+#include <functional>
+#include <memory>
+
 namespace walcast {
 
 // Runs sessions one after the other until it is told to stop, or until only a human can help.
 class Supervisor {
 public:
+    // Reads the configuration again. Throws ConfigError.
+    using Load = std::function<Config()>;
+
     // All must outlive the supervisor.
-    Supervisor(asio::any_io_executor executor, const Config& config, Sink& sink, Log& log);
+    Supervisor(asio::any_io_executor executor, const Config& config, Load load, Sink& sink,
+               Log& log);
 
     // Returns after `stop`. Throws ConfigError, SetupError, DecodeError, Fenced.
     asio::awaitable<void> run();
 
     void stop();
 
+    // Reads the configuration again, and takes its rules if they are good; many calls in a row
+    // are one.
+    void reload() { reload_.raise(); }
+
 private:
+    asio::awaitable<void> run_sessions();
+    asio::awaitable<void> reload_rules();
+    void read_rules();
     asio::awaitable<void> run_session();
     asio::awaitable<void> watch_for_stop(Session& session);
 
     asio::any_io_executor executor_;
     const Config& config_;
+    Load load_;
+    RuleBook rules_;
     Sink& sink_;
     Log& log_;
     Session::Memory memory_;
+    std::unique_ptr<Session> session_;  // The one that runs.
     bool is_stopping_ = false;
     Signal stop_;
+    Signal reload_;
 };
 
 // The stream that the configuration names.

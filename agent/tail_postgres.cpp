@@ -133,9 +133,11 @@ static asio::awaitable<void> show_stream(PgConnection& connection, std::string c
         return output.print(view.render(channel, message));
     });
     // One channel, named as nothing else; each table is its own model.
-    std::vector<Rule> rules(1);
-    rules[0].table = "*.*";
-    rules[0].channels.push_back(parse_channel_template("tail"));
+    std::vector<Rule> everything(1);
+    everything[0].table = "*.*";
+    everything[0].channels.push_back(parse_channel_template("tail"));
+    RuleBook rules;
+    rules.in_force = std::make_unique<const RuleSet>(RuleSet{.rules = std::move(everything)});
     Session::Memory memory;
     Session::Settings settings{.stream = {.conninfo = conninfo,
                                           .slot = name,

@@ -53,6 +53,9 @@ struct JsonPolicy {
     Bytes bytes = Bytes::hex;
 };
 
+// The OIDs from which on types are not built in.
+inline constexpr std::uint32_t first_catalog_oid = 10'000;
+
 // A type as the catalog has it.
 struct TypeDescription {
     enum class Kind : std::uint8_t { base, array, composite, domain, enumeration, hstore };

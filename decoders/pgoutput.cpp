@@ -1,5 +1,6 @@
 #include "decoders/pgoutput.hpp"
 
+#include "decoders/json_type.hpp"
 #include "decoders/stream_message.hpp"
 
 #include <fmt/format.h>
@@ -145,10 +146,9 @@ void PgoutputDecoder::two_phase(ByteReader& in, char kind) {
 // Otherwise a table may change without a difference in its description: what its types are made
 // of, and under full identity its primary key.
 static bool tells_all(const Relation& relation) {
-    constexpr std::uint32_t first_not_built_in = 10'000;
     return relation.replica_identity != 'f' &&
            std::all_of(relation.columns.begin(), relation.columns.end(),
-                       [](const Column& column) { return column.type_oid < first_not_built_in; });
+                       [](const Column& column) { return column.type_oid < first_catalog_oid; });
 }
 
 // Int32(oid) String(schema) String(name) Int8(replica identity) Int16(columns), then for each

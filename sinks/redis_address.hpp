@@ -16,6 +16,8 @@ struct RedisAddress {
     std::string password;
     std::string database;
 
+    bool operator==(const RedisAddress&) const = default;
+
     // For messages: never with the password.
     std::string shown() const;
 };

@@ -88,7 +88,7 @@ local function look_up(key, name)
   return last
 end
 
-local at = 16
+local at = 17
 for channel = 1, count do
   local name, last = ARGV[at], ARGV[at + 1]
   names[channel] = name
@@ -166,7 +166,7 @@ if touches_control then
     if tonumber(top) > tonumber(floor) then call('HSET', position, 'floor', top) end
   end
 end
-at = 16
+at = 17
 local time
 for channel = 1, count do
   if ARGV[at + 2] == '1' then
@@ -176,6 +176,7 @@ for channel = 1, count do
   at = at + 3
 end
 call('HSET', position, 'sync_id', ARGV[8], 'lsn', ARGV[9])
+if ARGV[16] ~= '' then call('HSET', position, 'rules', ARGV[16]) end
 if ARGV[10] ~= '' then
   call('HSET', position, 'commit_lsn', ARGV[10], 'xid', ARGV[11], 'changes', ARGV[12], 'hash', ARGV[13])
 elseif now[4] then

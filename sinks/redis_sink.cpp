@@ -80,6 +80,8 @@ static std::optional<Stored> read_stored(const Reply& reply, std::string* resett
             stored.source.slot = value;
         else if (field == "fingerprint")
             stored.source.fingerprint = value;
+        else if (field == "rules")
+            stored.rules = value;
         else if (field == "resetting" && resetting != nullptr)
             *resetting = value;
     }
@@ -341,7 +343,7 @@ void RedisSink::write_commit(const Batch& batch) {
     auto key_count = 3 + batch_channels_.size();
     command_.clear();
     append_command_head(command_,
-                        3 + key_count + 15 + 3 * batch_channels_.size() + 3 * targets_.size());
+                        3 + key_count + 16 + 3 * batch_channels_.size() + 3 * targets_.size());
     append_argument(command_, "EVALSHA");
     append_argument(command_, std::string_view(commit_sha_));
     append_argument(command_, std::uint64_t{key_count});
@@ -358,6 +360,7 @@ void RedisSink::write_commit(const Batch& batch) {
     append_position(command_, batch.after);
     append_argument(command_, settings_.history_length);
     append_argument(command_, std::uint64_t{batch_channels_.size()});
+    append_argument(command_, std::string_view(batch.rules));
     for (std::size_t i = 0; i < batch_channels_.size(); ++i) {
         append_argument(command_, std::string_view(batch_channels_[i]->first));
         if (batch_channels_[i]->second.is_new)

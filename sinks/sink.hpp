@@ -44,6 +44,7 @@ struct Source {
 struct Stored {
     Position position;
     Source source;
+    std::string rules = {};  // As the last batch that had some wrote them.
 };
 
 // One message: consecutive sync actions of one transaction for one set of channels; or a reset; or
@@ -75,6 +76,7 @@ struct Batch {
     std::vector<Message> messages;
     std::vector<Slice> channels;
     std::string bytes;
+    std::string rules;  // What routes from here on; empty: as before.
 
     std::string_view text(std::size_t begin, std::size_t end) const {
         return std::string_view(bytes).substr(begin, end - begin);
@@ -83,6 +85,7 @@ struct Batch {
         messages.clear();
         channels.clear();
         bytes.clear();
+        rules.clear();
     }
 };
 

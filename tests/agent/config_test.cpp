@@ -1,5 +1,6 @@
 #include "agent/config.hpp"
 
+#include "agent/config_keys.hpp"
 #include "tests/support/throws.hpp"
 
 #include <gtest/gtest.h>
@@ -464,5 +465,59 @@ INSTANTIATE_TEST_SUITE_P(Rule, MatchesTable,
                                          Matching{"pub*dos", "public", "todos", false},
                                          Matching{"p*.s", "public", "todos", false},
                                          Matching{"public.todos.x", "public", "todos", false}));
+
+// --- two configurations ---
+
+TEST(Config, TellsWhichSettingsDifferAndNotHowTheyAreWritten) {
+    auto changed = changed_settings(parse(good), parse(R"(
+[source]
+url = "postgres://walcast@db/app"
+slot = "another_slot"
+publication = "my publication"
+spool = { size = "8192MB" }
+[values]
+numbers = "exact"
+[redis]
+url = "redis://:secret@cache:6380/2"
+prefix = "app:"
+history = { length = 500, age = "168h" }
+)"));
+
+    EXPECT_EQ(changed, (std::vector<std::string_view>{"source.slot", "redis.url"}));
+}
+
+TEST(Config, EachSettingIsComparedWithItself) {
+    std::map<std::string, std::string> other{{"source.url", "postgres://other"},
+                                             {"source.slot", "other"},
+                                             {"source.publication", "other"},
+                                             {"source.plugin", "wal2json"},
+                                             {"source.format_version", "1"},
+                                             {"source.streaming", "true"},
+                                             {"source.spool.directory", "/other"},
+                                             {"source.spool.size", "1GB"},
+                                             {"source.origin", "none"},
+                                             {"source.bad_rows", "set_aside"},
+                                             {"values.numbers", "strings"},
+                                             {"values.bytea", "base64"},
+                                             {"redis.url", "redis://other"},
+                                             {"redis.prefix", "other:"},
+                                             {"redis.history.length", "7"},
+                                             {"redis.history.age", "7s"}};
+    for (const auto& key : config_keys()) {
+        Config before;
+        Config after;
+        key.set(after, other.at(std::string(key.path)));
+
+        EXPECT_EQ(changed_settings(before, after), std::vector<std::string_view>{key.path});
+    }
+}
+
+TEST(Config, RulesThatSayTheSameHaveTheSameText) {
+    auto text = parse("[[rule]]\ntable = \"a.b\"\nchannels = [\"c:{d}\"]").rules_text;
+
+    EXPECT_EQ(parse("# all\n[[rule]]\nchannels=['c:{d}'] # of d\ntable='a.b'").rules_text, text);
+    EXPECT_NE(parse("[[rule]]\ntable = \"a.b\"\nchannels = [\"c:{e}\"]").rules_text, text);
+    EXPECT_EQ(parse(text).rules_text, text);
+}
 
 }  // namespace walcast

@@ -752,6 +752,44 @@ TEST(Router, MakesRulesReadyAgainWhenTheirTableChanges) {
     EXPECT_EQ(fixture.router.rules_of(relation)[0].row.columns.size(), 5U);
 }
 
+TEST(Router, TakesOtherRules) {
+    auto relation = todos();
+    RouterFixture fixture({todo_rule()});
+    fixture.router.rules_of(relation);
+    std::vector<Rule> others{todo_rule().model("Task")};
+
+    fixture.router.replace_rules(others);
+
+    EXPECT_EQ(fixture.router.rules_of(relation)[0].rule, others.data());
+}
+
+TEST(Router, KeepsItsRulesWhereOthersDoNotFitATableMetBefore) {
+    auto relation = todos();
+    RouterFixture fixture({todo_rule()});
+    fixture.router.rules_of(relation);
+    fixture.router.forget();
+    std::vector<Rule> others{todo_rule().model("Task"), todo_rule().channel("{colour}")};
+
+    auto error = error_of<SetupError>([&] { fixture.router.replace_rules(others); });
+
+    EXPECT_TRUE(contains(error, "public.todos has no column \"colour\"")) << error;
+    ASSERT_EQ(fixture.router.rules_of(relation).size(), 1U);
+    EXPECT_EQ(fixture.router.rules_of(relation)[0].rule, fixture.rules.data());
+}
+
+TEST(Router, FitsOtherRulesToATableMadeAnewAndNotToTheOldOne) {
+    auto old_one = todos();
+    Relation new_one = relation_of("todos").key("id").column("colour").generation(2);
+    RouterFixture fixture({rule_for("public.todos").id({"id"}).channel("todos")});
+    fixture.router.rules_of(old_one);
+    fixture.router.rules_of(new_one);
+    std::vector<Rule> others{rule_for("public.todos").id({"id"}).channel("{colour}")};
+
+    fixture.router.replace_rules(others);
+
+    EXPECT_EQ(fixture.router.rules_of(new_one)[0].rule, others.data());
+}
+
 TEST(Router, FindsAColumnThatHasMoved) {
     auto relation = todos();
     RouterFixture fixture({todo_rule()});
