@@ -504,6 +504,7 @@ TEST(Config, EachSettingIsComparedWithItself) {
                                              {"redis.history.length", "7"},
                                              {"redis.history.age", "7s"}};
     for (const auto& key : config_keys()) {
+        if (key.path == "redis.channel_prefix") continue;  // Replaced with the rules.
         Config before;
         Config after;
         key.set(after, other.at(std::string(key.path)));
@@ -518,6 +519,15 @@ TEST(Config, RulesThatSayTheSameHaveTheSameText) {
     EXPECT_EQ(parse("# all\n[[rule]]\nchannels=['c:{d}'] # of d\ntable='a.b'").rules_text, text);
     EXPECT_NE(parse("[[rule]]\ntable = \"a.b\"\nchannels = [\"c:{e}\"]").rules_text, text);
     EXPECT_EQ(parse(text).rules_text, text);
+}
+
+TEST(Config, AnotherPrefixOfChannelsMakesOtherRules) {
+    std::string rule = "[[rule]]\ntable = \"a.b\"\nchannels = [\"c\"]\n";
+    auto config = parse(rule + "[redis]\nchannel_prefix = \"acme:{\"");
+
+    EXPECT_NE(config.rules_text, parse(rule).rules_text);
+    EXPECT_EQ(parse(config.rules_text).rules_text, config.rules_text);
+    EXPECT_EQ(config.rules[0].channels[0].parts[0].text, "acme:{");
 }
 
 }  // namespace walcast

@@ -772,7 +772,7 @@ TEST(Router, KeepsItsRulesWhereOthersDoNotFitATableMetBefore) {
 
     auto error = error_of<SetupError>([&] { fixture.router.replace_rules(others); });
 
-    EXPECT_TRUE(contains(error, "public.todos has no column \"colour\"")) << error;
+    EXPECT_TRUE(contains(error, "public.todos: no column \"colour\"")) << error;
     ASSERT_EQ(fixture.router.rules_of(relation).size(), 1U);
     EXPECT_EQ(fixture.router.rules_of(relation)[0].rule, fixture.rules.data());
 }
