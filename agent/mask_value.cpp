@@ -130,6 +130,10 @@ bool is_letter(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+void expect_only(std::string_view characters, std::string_view text) {
+    if (text.find_first_not_of(characters) != std::string_view::npos) throw OtherForm();
+}
+
 template <typename Number>
 Number to_number(std::string_view text) {
     Number number = 0;
@@ -273,9 +277,16 @@ std::string ValueMasker::number(std::string_view text) const {
 std::string ValueMasker::numbers(std::string_view text) const {
     std::string out;
     for (std::size_t at = 0; at < text.size();) {
+        for (std::string_view special : {"NaN", "Infinity"}) {
+            if (!text.substr(at).starts_with(special)) continue;
+            out += special;
+            at += special.size();
+        }
+        if (at == text.size()) break;
         auto is_begin = is_digit(text[at]) ||
                         (text[at] == '-' && at + 1 < text.size() && is_digit(text[at + 1]));
         if (!is_begin) {
+            expect_only("()[]<>{},;: -", text.substr(at, 1));
             out += text[at++];
             continue;
         }
@@ -291,6 +302,7 @@ std::string ValueMasker::numbers(std::string_view text) const {
 }
 
 std::string ValueMasker::hex(std::string_view text) const {
+    expect_only("0123456789abcdefABCDEF:-/", text);
     constexpr std::string_view upper = "0123456789ABCDEF";
     constexpr std::string_view lower = "0123456789abcdef";
     auto used = text.find_first_of("abcdef") != std::string_view::npos ? lower : upper;
@@ -321,6 +333,7 @@ std::string ValueMasker::uuid(std::string_view text) const {
 }
 
 std::string ValueMasker::bits(std::string_view text) const {
+    expect_only("01", text);
     Cells cells;
     for (auto c : text) cells.add(c == '1' ? 1 : 0, 2);
     permute(cells);
@@ -378,6 +391,7 @@ std::string ValueMasker::time(std::string_view text) const {
     if (of_day >= day || minute >= 60 || second >= 60) throw OtherForm();
     of_day = static_cast<unsigned>(permutation_.number(of_day, day));
     auto rest = text.substr(size);
+    expect_only("0123456789.+-:", rest);
     auto fraction =
         rest.substr(0, rest.starts_with('.') ? rest.find_first_not_of("0123456789", 1) : 0);
     return fmt::format("{:02}:{:02}:{:02}{}{}", of_day / 3600, of_day / 60 % 60, of_day % 60,
@@ -405,6 +419,7 @@ std::string ValueMasker::interval(std::string_view text) const {
         text.remove_prefix(std::min(text.size(), token.size() + 1));
         auto colon = token.rfind(':');
         if (colon != std::string_view::npos && colon >= 3 && token.size() >= colon + 3) {
+            expect_only("0123456789+-.:", token);
             auto sixty = [&](std::string_view two) {
                 return fmt::format("{:02}", permutation_.number(to_number<unsigned>(two) % 60, 60));
             };
@@ -413,6 +428,10 @@ std::string ValueMasker::interval(std::string_view text) const {
                 ':' + sixty(token.substr(colon - 2, 2)) + ':' + sixty(token.substr(colon + 1, 2));
             out += digits(token.substr(colon + 3));
         } else {
+            static constexpr std::array<std::string_view, 6> units{"year", "years", "mon",
+                                                                   "mons", "day",   "days"};
+            auto is_unit = std::find(units.begin(), units.end(), token) != units.end();
+            if (!is_unit) expect_only("0123456789+-", token);
             out += digits(token);
         }
         if (!text.empty()) out += ' ';
@@ -433,6 +452,7 @@ std::string ValueMasker::address(std::string_view text, bool is_network) const {
     for (std::size_t at = 0; at < slash;) {
         auto end = std::min(text.find_first_of(".:", at), slash);
         auto part = text.substr(at, end - at);
+        expect_only("0123456789abcdef", part);
         covered += part_bits;
         auto is_decimal =
             !is_v6 || (end < slash ? text[end] == '.' : at > 0 && text[at - 1] == '.');
@@ -476,6 +496,8 @@ static bool is_above(std::string_view lower, std::string_view upper) {
 std::string ValueMasker::range(std::uint32_t of, std::string_view text) const {
     if (text == "empty") return std::string(text);
     if (text.size() < 3) throw OtherForm();
+    expect_only("[(", text.substr(0, 1));
+    expect_only("])", text.substr(text.size() - 1));
     auto body = text.substr(1, text.size() - 2);
     auto comma = body.find(',');
     if (comma == std::string_view::npos) throw OtherForm();
@@ -494,6 +516,7 @@ std::string ValueMasker::multirange(std::uint32_t of, std::string_view text) con
     std::string out;
     for (std::size_t at = 0; at < text.size();) {
         if (text[at] != '[' && text[at] != '(') {
+            expect_only("{},", text.substr(at, 1));
             out += text[at++];
             continue;
         }
@@ -549,6 +572,7 @@ std::string ValueMasker::array(std::uint32_t of, char delimiter, std::string_vie
     std::string out;
     std::size_t at = text.starts_with('[') ? text.find('=') + 1 : 0;  // Bounds stay.
     if (text.starts_with('[') && at == 0) throw OtherForm();
+    expect_only("0123456789-:[]=", text.substr(0, at));
     out += text.substr(0, at);
     for (; at < text.size();) {
         if (text[at] == '"') {
@@ -608,8 +632,11 @@ std::string ValueMasker::composite(const TypeDescription& type, std::string_view
 std::string ValueMasker::hstore(std::string_view text) const {
     std::string out;
     for (std::size_t at = 0; at < text.size();) {
-        if (text[at] != '"') {
-            out += text[at++];
+        auto is_null = text.substr(at).starts_with("NULL");
+        if (is_null || text[at] != '"') {
+            if (!is_null) expect_only("=>, ", text.substr(at, 1));
+            out += text.substr(at, is_null ? 4 : 1);
+            at += is_null ? 4 : 1;
             continue;
         }
         append_quoted(out, this->text(read_quoted(text, at)), '\\');
@@ -879,13 +906,13 @@ std::string ValueMasker::mask(std::uint32_t type_oid, std::string_view text, int
 
 std::string ValueMasker::mask_kind(Kind kind, std::uint32_t type_oid, std::string_view text) const {
     switch (kind) {
-        case Kind::kept: return std::string(text);
+        case Kind::kept: expect_only("tf(0123456789,)", text); return std::string(text);
         case Kind::text: return this->text(text);
         case Kind::words: return words(text);
         case Kind::integer: return integer(text);
         case Kind::number: return number(text);
         case Kind::numbers: return numbers(text);
-        case Kind::digits: return digits(text);
+        case Kind::digits: expect_only("0123456789$,.-()", text); return digits(text);
         case Kind::hex: return text.starts_with("\\x") ? "\\x" + hex(text.substr(2)) : hex(text);
         case Kind::uuid: return uuid(text);
         case Kind::bits: return bits(text);
