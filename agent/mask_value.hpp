@@ -1,6 +1,6 @@
 #pragma once
 
-#include "agent/permutation.hpp"
+#include "agent/mask_form.hpp"
 #include "decoders/json_type.hpp"
 
 #include <cstddef>
@@ -32,37 +32,18 @@ public:
 
 private:
     enum class Kind : std::uint8_t;
-    struct Cells;
-    class Json;
 
     Kind kind_of(std::uint32_t type_oid) const;
     std::string mask(std::uint32_t type_oid, std::string_view text, int depth) const;
     std::string mask_kind(Kind kind, std::uint32_t type_oid, std::string_view text) const;
 
-    std::string text(std::string_view text) const;
-    std::string words(std::string_view text) const;
-    std::string digits(std::string_view text) const;
-    std::string integer(std::string_view text) const;
-    std::string number(std::string_view text) const;
-    std::string numbers(std::string_view text) const;
-    std::string hex(std::string_view text) const;
-    std::string uuid(std::string_view text) const;
-    std::string bits(std::string_view text) const;
-    std::string date(std::string_view text) const;
-    std::string time(std::string_view text) const;
-    std::string timestamp(std::string_view text) const;
-    std::string interval(std::string_view text) const;
-    std::string address(std::string_view text, bool is_network) const;
     std::string range(std::uint32_t of, std::string_view text) const;
     std::string multirange(std::uint32_t of, std::string_view text) const;
     std::string array(std::uint32_t of, char delimiter, std::string_view text, int depth) const;
     std::string composite(const TypeDescription& type, std::string_view text, int depth) const;
     std::string hstore(std::string_view text) const;
-    std::string json(std::string_view text, bool has_our_names) const;
 
-    void permute(Cells& cells) const;
-
-    Permutation permutation_;
+    FormMasker forms_;
     JsonTypes built_in_;
     std::unordered_map<const JsonType*, std::uint32_t> elements_;  // Of built-in arrays.
     std::unordered_map<std::uint32_t, TypeDescription> types_;     // The others.
