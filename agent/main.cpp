@@ -274,7 +274,7 @@ int main(int argc, char** argv) {
         [](const std::string& text) {
             return text.empty() ? std::string("must not be empty") : std::string();
         },
-        "TEXT");
+        "");
     tail->add_option("--model", options.tail.filter.models, "Only these models; globs allowed")
         ->allow_extra_args(false)
         ->check(is_given);
