@@ -1,5 +1,6 @@
 #include "agent/batch_builder.hpp"
 #include "agent/numbering.hpp"
+#include "agent/replay.hpp"
 #include "decoders/pgoutput.hpp"
 #include "decoders/row_json.hpp"
 #include "decoders/wal2json.hpp"
@@ -15,10 +16,12 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 // Rows and bytes a second of what is done for each row, without sockets. Bytes are those that the
-// server sends, or, for encoding, those of the JSON written.
+// server sends, or, for encoding, those of the JSON written. `--replay FILE` measures a recording
+// of `walcast tail --record` instead, from the file to its messages.
 
 namespace walcast {
 
@@ -218,6 +221,34 @@ static void whole(benchmark::State& state, Format format, const Table& table) {
     report(state, stream.bytes);
 }
 
+// Reads a recording, and does all of it that a tail does but for showing.
+static void replay(benchmark::State& state, const std::string& file) {
+    const std::vector<Rule> rules{rule_for("*.*").channel("tail")};
+    std::int64_t rows = 0;
+    std::int64_t bytes = 0;
+    for (auto _ : state) {
+        Replay replay(file);
+        ReplayedBatches batches(replay, rules);
+        while (const auto* batch = batches.next())
+            bytes += static_cast<std::int64_t>(batch->bytes.size());
+        rows += static_cast<std::int64_t>(batches.rows());
+    }
+    state.SetItemsProcessed(rows);
+    state.SetBytesProcessed(bytes);
+}
+
+// Takes `--replay FILE` out of the arguments.
+static std::string take_replay(int& argc, char** argv) {
+    std::string file;
+    for (auto i = 1; i + 1 < argc; ++i) {
+        if (std::string_view(argv[i]) != "--replay") continue;
+        file = argv[i + 1];
+        for (auto j = i + 2; j < argc; ++j) argv[j - 2] = argv[j];
+        argc -= 2;
+    }
+    return file;
+}
+
 }  // namespace walcast
 
 int main(int argc, char** argv) {
@@ -237,6 +268,12 @@ int main(int argc, char** argv) {
         }
         benchmark::RegisterBenchmark(("encode/" + table.name).c_str(),
                                      [&table](benchmark::State& state) { encode(state, table); });
+    }
+    auto recording = take_replay(argc, argv);
+    if (!recording.empty()) {
+        benchmark::ClearRegisteredBenchmarks();
+        benchmark::RegisterBenchmark("replay",
+                                     [=](benchmark::State& state) { replay(state, recording); });
     }
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures walcast beside pg_recvlogical and LISTEN/NOTIFY and prints a table; options are those of bench.py (--help).
 # With --micro first: decoding and encoding alone, in rows and bytes a second; options are those of Google Benchmark, such
-# as --benchmark_filter=decode/pgoutput.
+# as --benchmark_filter=decode/pgoutput, and --replay FILE for a recording of `walcast tail --record`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

@@ -58,8 +58,10 @@ only_in 'xxhash' agent/numbering.cpp
 only_in 'simdjson' agent/tail_view.cpp decoders/nested_values.cpp decoders/utf8.cpp decoders/wal2json_frame.cpp
 
 # What decides is free of the loop, of logs and of the wall clock.
-pure=(agent/{backoff,batch_builder,bound_predicate,catalog,channel_template,config,config_keys,decimal,errors,like,numbering,predicate}.{cpp,hpp}
-    agent/{predicate_mistake,predicate_token,router,spool,sql_literal,sql_time,sql_value,tail_view}.{cpp,hpp})
+pure=(agent/{backoff,batch_builder,bound_predicate,catalog,channel_names,channel_template,config,config_keys,decimal,errors}.{cpp,hpp}
+    agent/{keyed_hash,like,mask,mask_form,mask_json,mask_text,mask_value,numbering,permutation,predicate,predicate_mistake}.{cpp,hpp}
+    agent/{predicate_token,recording,replay,router,rule,rule_keys,spelling,spool,sql_literal,sql_time,sql_value,table_rule}.{cpp,hpp}
+    agent/tail_view.{cpp,hpp} agent/{known_row,truth}.hpp)
 refuse "pure: no Asio, no log" < <(includes "${pure[@]}" |
     grep -E ':(boost/asio|agent/(log|concurrency|session|pg_connection)\.hpp)' || true)
 refuse "pure: no clock" < <(grep -nE '(system|steady)_clock::now|std::time\(' "${pure[@]}" || true)
