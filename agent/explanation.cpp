@@ -93,11 +93,13 @@ void RuleExplaining::tell_predicate(const Side& side, std::string_view key,
     for (const auto& decider : verdict.deciders) {
         auto found = std::find_if(relation.columns.begin(), relation.columns.end(),
                                   [&](const Column& c) { return c.name == decider.column; });
-        auto reason = shown(side, static_cast<std::size_t>(found - relation.columns.begin()));
-        if (predicate.nodes.size() > 1)
+        auto column = static_cast<std::size_t>(found - relation.columns.begin());
+        auto reason = shown(side, column);
+        if (predicate.nodes.size() > 1 && side.row.value(column) != nullptr)
             reason =
-                fmt::format("{} is {}: {}", decider.condition, name_of(decider.truth), reason);
-        reasons.push_back(std::move(reason));
+                fmt::format("\"{}\" is {}: {}", decider.condition, name_of(decider.truth), reason);
+        if (std::find(reasons.begin(), reasons.end(), reason) == reasons.end())
+            reasons.push_back(std::move(reason));
     }
     add(fmt::format("{}, since {}", sentence, fmt::join(reasons, "; ")));
 }
@@ -151,8 +153,8 @@ void RuleExplaining::tell_side(const Side& side) {
     const auto& rule = *rule_.rule;
     if (rule.where) tell_predicate(side, "where", *rule.where);
     if (rule.delete_when) tell_predicate(side, "delete_when", *rule.delete_when);
-    auto membership = side.is_before ? membership_before(rule_, side.row)
-                                     : membership_after(rule_, side.row);
+    auto membership =
+        side.is_before ? membership_before(rule_, side.row) : membership_after(rule_, side.row);
     if (membership == Membership::out) return;
     for (auto index : rule_.id)
         if (side.row.value(index) == nullptr)
@@ -225,9 +227,10 @@ std::string Explainer::why_no_rule(const Relation& relation) const {
     std::vector<std::string> tables;
     for (const auto& rule : rules_) {
         if (matches_table(rule, relation.schema, relation.name))
-            return fmt::format("{} has neither a primary key nor a replica identity, so that its "
-                               "rows have no id: it is left out",
-                               table);
+            return fmt::format(
+                "{} has neither a primary key nor a replica identity, so that its "
+                "rows have no id: it is left out",
+                table);
         tables.push_back(rule.table);
     }
     if (tables.empty()) return fmt::format("no rule names {}: there are none", table);
@@ -296,8 +299,7 @@ using Heard = std::map<std::string, std::string>;
 static Heard heard(const Explanation& explanation) {
     Heard by_channel;
     for (const auto& message : explanation.messages)
-        for (const auto& channel : message.channels)
-            by_channel[channel] += message.body + '\n';
+        for (const auto& channel : message.channels) by_channel[channel] += message.body + '\n';
     return by_channel;
 }
 

@@ -280,8 +280,9 @@ std::vector<std::string> possible_rules(const std::vector<Rule>& rules, std::str
     std::vector<std::string> possible;
     for (const auto& rule : rules) {
         auto table = rule.table.substr(rule.table.find('.') + 1);
-        auto is_model = rule.model.empty() ? fnmatch(table.c_str(), std::string(model).c_str(), 0) == 0
-                                           : rule.model == model;
+        auto is_model = rule.model.empty()
+                            ? fnmatch(table.c_str(), std::string(model).c_str(), 0) == 0
+                            : rule.model == model;
         if (!is_model) continue;
         for (std::size_t i = 0; i < rule.channels.size(); ++i)
             if (rule.channels[i].can_make(channel))
@@ -299,15 +300,16 @@ static std::string why_not_found(SyncId id, const FoundId& found) {
         return fmt::format("the agent has not got so far: its position is {} in epoch {}", reached,
                            epoch);
     if (found.is_first_of_update)
-        return fmt::format("{} is an update, which takes two ids: {} is its first, which only a "
-                           "removal bears",
-                           id + 1, id);
-    std::string why =
-        "no rule routed that change, or it is the first of the two ids of an update";
+        return fmt::format(
+            "{} is an update, which takes two ids: {} is its first, which only a "
+            "removal bears",
+            id + 1, id);
+    std::string why = "no rule routed that change, or it is the first of the two ids of an update";
     if (id <= floor)
-        why = fmt::format("it is not above the floor, {}: its history may have grown old and been "
-                          "removed, or it is of an epoch before {}; or ",
-                          floor, epoch) +
+        why = fmt::format(
+                  "it is not above the floor, {}: its history may have grown old and been "
+                  "removed, or it is of an epoch before {}; or ",
+                  floor, epoch) +
               why;
     return why + "; or its history has been trimmed since ([redis] history)";
 }
@@ -354,9 +356,10 @@ std::string ExplanationView::show(SyncId id, const FoundId& found, const std::ve
                              message.last_sync_id));
         text.line();
         for (const auto& action : message.actions) {
-            auto model = action.model.empty() ? "of everything" : action.model;
             text.add("    ").add(action.action.empty() ? message.type : action.action, green);
-            text.add(" ").add(model).add(" ").add(action.model_id).line();
+            text.add(" ").add(action.model.empty() ? "of everything" : action.model);
+            if (!action.action.empty()) text.add(" ").add(action.model_id);
+            text.line();
             if (message.reason == "bad_row")
                 text.add("    the row itself is among the dead letters").line();
             auto possible = rules_of(message, action);

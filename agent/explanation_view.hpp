@@ -1,7 +1,7 @@
 #pragma once
 
 #include "agent/explanation.hpp"
-#include "agent/history_search.hpp"
+#include "agent/found_id.hpp"
 #include "agent/rule.hpp"
 #include "decoders/sync_action.hpp"
 
