@@ -216,6 +216,7 @@ asio::awaitable<Explained> Explaining::explain_row() {
     auto other = after.explain(change);
     co_await print(view_.show(told, explanation, other, config_.file, against_->file));
     auto is_same = difference(explanation, other).is_none();
+    if (!is_same) co_await print(view_.show_placeholders(false));
     co_await print(view_.show_summary(is_same ? 1 : 0, is_same ? 0 : 1));
     co_return is_same ? Explained::shown : Explained::differs;
 }

@@ -62,7 +62,9 @@ void ExplanationView::Text::add_change(const ExplainedChange& change) {
 }
 
 void ExplanationView::Text::add_rule(const Explanation::OfRule& rule) {
-    auto outcome = rule.is_unroutable ? "unroutable" : rule.sent.empty() ? "nothing" : "published";
+    auto outcome = rule.is_unroutable
+                       ? (rule.sent.empty() ? "unroutable" : "published, in part unroutable")
+                       : (rule.sent.empty() ? "nothing" : "published");
     auto colour = rule.is_unroutable ? red : rule.sent.empty() ? yellow : green;
     add(rule.rule->place_of("table")).add(" ").add(rule.rule->table).add(" as ").add(rule.model);
     add(": ").add(outcome, colour).line();

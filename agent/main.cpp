@@ -254,8 +254,9 @@ void add_explain(CLI::App& app, Options& options, std::function<int()>& command)
         {"own", Identity::own}, {"key", Identity::primary_key}, {"full", Identity::full}};
     explain
         ->add_option("--identity", to.identity,
-                     "Replica identity: own (the table's), key, or full, to see what it would do")
-        ->transform(CLI::CheckedTransformer(identities));
+                     "As if the replica identity were this (default: the table's own)")
+        ->transform(CLI::CheckedTransformer(identities))
+        ->option_text("own, key or full");
     explain->add_option("--sync-id", to.sync_id, "What the histories in Redis have of this id");
     explain->add_option("--against", options.explain_against,
                         "Another configuration: what its rules do differently (exit code 3)");
