@@ -4,6 +4,16 @@
 
 namespace walcast {
 
+void Catalog::note(const CatalogFact& fact) {
+    if (on_fact) on_fact(fact);
+    if (const auto* key = std::get_if<PrimaryKey>(&fact))
+        tables_[key->oid] = key->columns;
+    else if (const auto* partial = std::get_if<PartialOldRows>(&fact))
+        partial_old_rows_.insert(partial->oid);
+    else
+        types_.add(std::get<std::vector<TypeDescription>>(fact));
+}
+
 bool Catalog::knows(const Relation& relation) const {
     auto is_known = [&](const Column& column) { return types_.knows(column.type_oid); };
     return tables_.contains(relation.oid) &&

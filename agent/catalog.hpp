@@ -4,12 +4,26 @@
 #include "decoders/json_type.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <variant>
 #include <vector>
 
 namespace walcast {
+
+// What the catalog tells.
+struct PrimaryKey {
+    std::uint32_t oid = 0;  // Of the table.
+    std::vector<std::string> columns;
+};
+// Old rows of this table may lack any column but the key, though its identity is full: it is
+// partitioned, and some partition's is another one.
+struct PartialOldRows {
+    std::uint32_t oid = 0;
+};
+using CatalogFact = std::variant<PrimaryKey, PartialOldRows, std::vector<TypeDescription>>;
 
 // What the stream does not tell: the primary keys of tables, in their own order, and what types are
 // made of. As of when the database was asked.
@@ -17,15 +31,17 @@ class Catalog {
 public:
     explicit Catalog(JsonPolicy policy = {}) : types_(policy) {}
 
+    void note(const CatalogFact& fact);
     void set_primary_key(std::uint32_t oid, std::vector<std::string> columns) {
-        tables_[oid] = std::move(columns);
+        note(PrimaryKey{oid, std::move(columns)});
     }
-    // Old rows of this table may lack any column but the key, though its identity is full: it is
-    // partitioned, and some partition's is another one.
-    void set_partial_old_rows(std::uint32_t oid) { partial_old_rows_.insert(oid); }
+    void set_partial_old_rows(std::uint32_t oid) { note(PartialOldRows{oid}); }
     bool has_partial_old_rows(std::uint32_t oid) const { return partial_old_rows_.contains(oid); }
 
-    void add_types(const std::vector<TypeDescription>& types) { types_.add(types); }
+    void add_types(const std::vector<TypeDescription>& types) { note(types); }
+
+    // Hears each fact as it is noted: recordings hold them.
+    std::function<void(const CatalogFact& fact)> on_fact;
 
     bool knows_table(std::uint32_t oid) const { return tables_.contains(oid); }
 

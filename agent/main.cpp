@@ -40,6 +40,9 @@ struct Options {
     std::string color = "auto";
     bool is_json = false;
     bool is_text = false;
+    std::string record_file;
+    std::string replay_file;
+    bool is_masked = false;
     TailOptions tail;
     ExplainOptions explain;
     std::string explain_against;
@@ -182,7 +185,27 @@ int run_explain(Options options) {
     return outcome == Explained::not_found ? exit_failed : code;
 }
 
+// What does not go together. A configuration may name the source, so only its kind is looked at.
+void check_tail(const Options& options, bool is_redis) {
+    auto is_replay = !options.replay_file.empty();
+    auto is_recording = !options.record_file.empty();
+    if (is_replay && (!options.tail_source.empty() || is_recording || !options.tail.tables.empty()))
+        throw ConfigError(
+            "tail: --replay FILE takes neither a source, nor --record, nor --table: of a recording "
+            "--model chooses");
+    if (is_recording && is_redis)
+        throw ConfigError(
+            "tail: --record is for Postgres, whose stream it keeps: walcast tail --record FILE "
+            "postgres://...; what is in Redis is kept there");
+    if (options.is_masked && !is_recording)
+        throw ConfigError("tail: --mask is for what is written to a file: --record FILE --mask");
+    if (!is_redis && (!options.tail.channels.empty() || options.tail.from))
+        throw ConfigError(
+            "tail: --channel and --from are for Redis; Postgres has tables: --table or --model");
+}
+
 int run_tail(Options options) {
+    if (!options.replay_file.empty() && !options.tail.channels.empty()) check_tail(options, false);
     auto config = load_config(options.config_file, Presence::optional, environment);
     auto is_redis = is_redis_url(options.tail_source) ||
                     (options.tail_source.empty() && !options.tail.channels.empty());
@@ -191,6 +214,12 @@ int run_tail(Options options) {
     options.tail.form = is_text ? TailView::Form::text : TailView::Form::json;
     options.tail.colours =
         is_coloured(options.color) ? TailView::Colours::ansi : TailView::Colours::none;
+    check_tail(options, is_redis);
+    options.tail.recording = options.replay_file;
+    if (!options.replay_file.empty())
+        return run_until_signal([&] { return tail_replay(options.tail); }, Interrupted::is_fine);
+    options.tail.recording = options.record_file;
+    if (options.is_masked) options.tail.masking = RecordingWriter::Masking::values;
     if (is_redis) {
         if (options.tail.channels.empty())
             throw ConfigError(
@@ -208,8 +237,6 @@ int run_tail(Options options) {
         return run_until_signal([&] { return tail_redis(config.redis, options.tail); },
                                 Interrupted::is_fine);
     }
-    if (!options.tail.channels.empty() || options.tail.from)
-        throw ConfigError("tail: --channel and --from are for Redis; Postgres has tables: --table");
     if (!options.tail_source.empty()) config.source.url = options.tail_source;
     check_source(config);
     Log log(LogLevel::error);
@@ -301,8 +328,8 @@ int main(int argc, char** argv) {
     run->footer("Example: walcast run --config walcast.toml");
     run->callback([&] { command = [&] { return run_agent(options); }; });
 
-    auto* tail =
-        app.add_subcommand("tail", "Show the change stream of a Postgres, or of Redis channels");
+    auto* tail = app.add_subcommand(
+        "tail", "Show the change stream of a Postgres, of Redis channels, or of a recording");
     add_config(*tail);
     tail->add_option("SOURCE", options.tail_source,
                      "postgres://... or redis://... (default: from the configuration)");
@@ -312,6 +339,28 @@ int main(int argc, char** argv) {
     tail->add_option("--channel", options.tail.channels,
                      "Redis channel or pattern; several allowed")
         ->allow_extra_args(false);
+    auto is_given = CLI::Validator(
+        [](const std::string& text) {
+            return text.empty() ? std::string("must not be empty") : std::string();
+        },
+        "TEXT");
+    tail->add_option("--model", options.tail.filter.models, "Only these models; globs allowed")
+        ->allow_extra_args(false)
+        ->check(is_given);
+    tail->add_option("--action", options.tail.filter.actions, "Only these actions")
+        ->allow_extra_args(false)
+        ->check(CLI::IsMember({"insert", "update", "delete", "reset"}));
+    tail->add_option("--xid", options.tail.filter.xids, "Only these transactions")
+        ->allow_extra_args(false)
+        ->check(CLI::Range(std::uint32_t{1}, std::uint32_t{0xFFFFFFFF}));
+    tail->add_option("--mutation-id", options.tail.filter.mutation_ids,
+                     "Only what bears this mutation id")
+        ->allow_extra_args(false)
+        ->check(is_given);
+    tail->add_option("--record", options.record_file,
+                     "Postgres: keep the stream in this new file, for --replay");
+    tail->add_flag("--mask", options.is_masked, "Replace the values of rows in that file");
+    tail->add_option("--replay", options.replay_file, "Show a recording, without a database");
     tail->add_option("--from", options.tail.from, "Redis: first what came after this sync id");
     tail->add_option("--prefix", options.tail_prefix,
                      "Redis: prefix of walcast's keys (default walcast:)");
@@ -321,7 +370,10 @@ int main(int argc, char** argv) {
         ->check(CLI::IsMember({"auto", "always", "never"}));
     tail->footer(
         "Examples:\n  walcast tail postgres://localhost/app --table 'public.*'\n"
-        "  walcast tail redis://localhost --channel 'workspace:*' --from 0");
+        "  walcast tail redis://localhost --channel 'workspace:*' --from 0\n"
+        "  walcast tail --model 'Todo*' --action delete --channel '*'\n"
+        "  walcast tail postgres://localhost/app --record app.rec --mask\n"
+        "  walcast tail --replay app.rec --xid 738");
     tail->callback([&] { command = [&] { return run_tail(options); }; });
 
     add_explain(app, options, command);

@@ -34,6 +34,7 @@ asio::awaitable<void> ReplicationStream::start() {
         throw SetupError(fmt::format("postgres: version {} is too old: walcast needs 14 or later",
                                      connection_.server_version() / 10000));
     co_await identify();
+    start_recording();
     if (settings_.is_temporary)
         co_await create_slot(connection_, settings_.conninfo, settings_.slot, settings_.plugin,
                              SlotKind::temporary, settings_.say);
@@ -51,6 +52,15 @@ asio::awaitable<void> ReplicationStream::start() {
     } else {
         co_await start_wal2json(std::move(attempted));
     }
+}
+
+void ReplicationStream::start_recording() {
+    if (settings_.recording == nullptr) return;
+    settings_.recording->start({.plugin = settings_.plugin,
+                                .format_version = settings_.format_version,
+                                .server_version = connection_.server_version(),
+                                .encoding = facts_.encoding});
+    catalog_.on_fact = [this](const CatalogFact& fact) { settings_.recording->note(fact); };
 }
 
 static std::string start_command(std::string_view slot, std::string_view options) {
@@ -135,8 +145,8 @@ asio::awaitable<void> ReplicationStream::identify() {
         "'wal_sender_timeout'), current_setting('server_encoding')",
         "read settings");
     expect_logical(settings.at(0).at(0));
-    const auto& encoding = settings[0].at(2);
-    expect_encoding(settings_.plugin, encoding);
+    facts_.encoding = settings[0].at(2);
+    expect_encoding(settings_.plugin, facts_.encoding);
     facts_.wal_sender_timeout =
         std::chrono::milliseconds{to_number<std::int64_t>(settings[0].at(1))};
 }
@@ -270,7 +280,10 @@ asio::awaitable<void> ReplicationStream::check_tables() {
 std::optional<StreamMessage> ReplicationStream::next() {
     auto frame = connection_.next_frame();
     if (!frame) return std::nullopt;
-    return read_stream_message(*frame);
+    auto message = read_stream_message(*frame);
+    if (settings_.recording != nullptr)
+        if (const auto* data = std::get_if<WalData>(&message)) settings_.recording->received(*data);
+    return message;
 }
 
 asio::awaitable<void> ReplicationStream::report(StandbyStatus status) {

@@ -3,6 +3,7 @@
 #include "agent/catalog.hpp"
 #include "agent/config.hpp"
 #include "agent/pg_connection.hpp"
+#include "agent/recording.hpp"
 #include "decoders/stream_message.hpp"
 #include "sinks/sink.hpp"
 
@@ -28,6 +29,7 @@ public:
         JsonPolicy values = {};
         bool is_temporary = false;  // Made for this connection, and gone with it.
         std::function<void(const std::string& line)> say = {};  // Whom a temporary slot waits for.
+        RecordingWriter* recording = nullptr;  // Hears all that the stream and the catalog tell.
     };
 
     // What the server said before streaming began.
@@ -37,6 +39,7 @@ public:
         Lsn wal_end;                                      // How far the server's log reached.
         std::map<std::uint32_t, Lsn> timeline_ends;       // Where each earlier timeline was left.
         std::chrono::milliseconds wal_sender_timeout{0};  // 0: none.
+        std::string encoding;                             // Of the database.
         struct Published {
             std::string schema;
             std::string name;
@@ -76,8 +79,10 @@ public:
     asio::awaitable<void> finish() { return connection_.end_copy(); }
 
     PgConnection& connection() { return connection_; }
+    RecordingWriter* recording() { return settings_.recording; }
 
 private:
+    void start_recording();
     asio::awaitable<void> identify();
     asio::awaitable<void> check_slot();
     asio::awaitable<void> check_publications();

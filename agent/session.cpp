@@ -167,6 +167,7 @@ asio::awaitable<void> Session::learn(std::string_view message, Lsn start) {
             throw PgError(
                 "postgres: no answer about a table that the stream holds, or its transaction is "
                 "not visible yet, as with a synchronous standby that is away");
+        if (stream_.recording() != nullptr) stream_.recording()->describe(*table);
         router_.forget();
         if (described.is_incomplete) decoder_->learn(*table);
         if (described.is_incomplete || repeated_id_) decode(message, start);
@@ -328,6 +329,7 @@ asio::awaitable<void> Session::push() {
     auto batch = builder_.take(queue_.spare());
     batch.before = queued_;
     batch.after = queued_ = numbering_->position();
+    if (stream_.recording() != nullptr) stream_.recording()->cut();
     has_whole_transaction_ = false;
     idle_pushed_at_ = steady_clock::now();
     for (const auto& notice : builder_.take_notices()) log_.warn("{}", notice);
@@ -422,6 +424,7 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
               position.epoch, position.sync_id);
     memory_.is_working = true;
     memory_.is_standby = false;
+    if (stream_.recording() != nullptr) stream_.recording()->begin(position);
     queued_ = position;
     queue_.begin_at(position);
     confirm(position);

@@ -2,6 +2,7 @@
 
 #include "agent/config.hpp"
 #include "agent/log.hpp"
+#include "agent/recording.hpp"
 #include "agent/setup.hpp"
 #include "agent/tail_view.hpp"
 
@@ -17,15 +18,25 @@ struct TailOptions {
     std::vector<std::string> tables;    // schema.table or table, with globs; none: all.
     std::vector<std::string> channels;  // Names or patterns as PSUBSCRIBE takes them.
     std::optional<SyncId> from;         // Show what came after this id first.
+    TailFilter filter;
+    std::string recording;  // File to record to, or to replay.
+    RecordingWriter::Masking masking = RecordingWriter::Masking::none;
 };
 
 // Shows the changes of a database through a temporary slot and a publication of its own, both gone
-// afterwards. Publishes updates only of tables where that makes none fail. Until cancelled, or
-// OutputClosed.
+// afterwards. Publishes updates only of tables where that makes none fail. Records what it reads,
+// if asked for. Until cancelled, or OutputClosed.
 asio::awaitable<void> tail_postgres(std::string conninfo, TailOptions options, Log& log);
 
 // Shows the messages of channels as they are published, after their history if asked for: without
 // hole or repeat, or it says where the history does not reach. Until cancelled, or OutputClosed.
 asio::awaitable<void> tail_redis(RedisSettings settings, TailOptions options);
+
+// Shows a recording as the tail that made it did, and ends with it; RecordingError when it is cut
+// short or damaged, after all that came before.
+asio::awaitable<void> tail_replay(TailOptions options);
+
+// Of a tail without rules: one channel, named as nothing else; each table is its own model.
+std::vector<Rule> rules_of_tail();
 
 }  // namespace walcast

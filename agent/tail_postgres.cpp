@@ -123,25 +123,31 @@ static asio::awaitable<void> drop_publications(asio::any_io_executor executor, s
     co_await connection.query(std::move(sql), "drop the publication of this tail");
 }
 
-static asio::awaitable<void> show_stream(PgConnection& connection, std::string conninfo,
-                                         const TailOptions& options, std::string name, Log& log) {
-    auto executor = co_await asio::this_coro::executor;
-    auto publications = co_await create_publications(connection, options, name);
-    Output output(executor);
-    TailView view(options.form, options.colours);
-    StdoutSink sink([&](std::string_view channel, std::string_view message) {
-        return output.print(view.render(channel, message));
-    });
-    // One channel, named as nothing else; each table is its own model.
+std::vector<Rule> rules_of_tail() {
     std::vector<Rule> rules(1);
     rules[0].table = "*.*";
     rules[0].channels.push_back(parse_channel_template("tail"));
+    return rules;
+}
+
+static asio::awaitable<void> show_stream(PgConnection& connection, std::string conninfo,
+                                         const TailOptions& options, std::string name,
+                                         RecordingWriter* recording, Log& log) {
+    auto executor = co_await asio::this_coro::executor;
+    auto publications = co_await create_publications(connection, options, name);
+    Output output(executor);
+    TailView view(options.form, options.colours, options.filter);
+    StdoutSink sink([&](std::string_view channel, std::string_view message) {
+        return output.print(view.render(channel, message));
+    });
+    auto rules = rules_of_tail();
     Session::Memory memory;
     Session::Settings settings{.stream = {.conninfo = conninfo,
                                           .slot = name,
                                           .publications = publications,
                                           .is_temporary = true,
-                                          .say = complain},
+                                          .say = complain,
+                                          .recording = recording},
                                .without_id = Router::WithoutId::allowed,
                                .limits = {.connect = std::chrono::hours{24}, .batches = {}}};
     Session session(executor, std::move(settings), rules, sink, memory, log);
@@ -149,8 +155,22 @@ static asio::awaitable<void> show_stream(PgConnection& connection, std::string c
                           protect_writes(connection, name));
 }
 
+// A recording that failed is not whole; any other has all that came.
+[[noreturn]] static void rethrow(const std::exception_ptr& ended, RecordingWriter* recording) {
+    try {
+        std::rethrow_exception(ended);
+    } catch (const RecordingError&) {
+        throw;
+    } catch (...) {
+        if (recording != nullptr) recording->end();
+        throw;
+    }
+}
+
 asio::awaitable<void> tail_postgres(std::string conninfo, TailOptions options, Log& log) {
     auto executor = co_await asio::this_coro::executor;
+    std::optional<RecordingWriter> recording;
+    if (!options.recording.empty()) recording.emplace(options.recording, options.masking);
     PgConnection connection(executor, conninfo, PgConnection::Mode::sql);
     co_await connection.open();
     co_await drop_stale_publications(connection);
@@ -159,7 +179,8 @@ asio::awaitable<void> tail_postgres(std::string conninfo, TailOptions options, L
     auto name = fmt::format("walcast_tail_{}_{:08x}", pid.at(0).at(0), random());
     std::exception_ptr ended;
     try {
-        co_await show_stream(connection, conninfo, options, name, log);
+        co_await show_stream(connection, conninfo, options, name, recording ? &*recording : nullptr,
+                             log);
     } catch (...) {
         ended = std::current_exception();  // Rethrown below, when we have cleaned up.
     }
@@ -174,7 +195,7 @@ asio::awaitable<void> tail_postgres(std::string conninfo, TailOptions options, L
     }
     if (!is_dropped)
         complain(fmt::format("publication {} is left behind; the next tail removes it", name));
-    if (ended) std::rethrow_exception(ended);
+    if (ended) rethrow(ended, recording ? &*recording : nullptr);
 }
 
 }  // namespace walcast

@@ -29,7 +29,7 @@ public:
           subscriber_(executor, settings_.address),
           reader_(executor, settings_.address),
           output_(executor),
-          view_(options.form, options.colours) {}
+          view_(options.form, options.colours, options.filter) {}
 
     asio::awaitable<void> run() {
         co_await subscriber_.open();

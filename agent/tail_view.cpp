@@ -3,9 +3,11 @@
 #include "agent/harmless.hpp"
 
 #include <fmt/format.h>
+#include <fnmatch.h>
 #include <simdjson.h>
 
 #include <algorithm>
+#include <charconv>
 
 namespace walcast {
 
@@ -26,8 +28,11 @@ struct TailView::Parser {
     }
 };
 
-TailView::TailView(Form form, Colours colours)
-    : form_(form), colours_(colours), parser_(std::make_unique<Parser>()) {}
+TailView::TailView(Form form, Colours colours, TailFilter filter)
+    : form_(form),
+      colours_(colours),
+      filter_(std::move(filter)),
+      parser_(std::make_unique<Parser>()) {}
 
 TailView::~TailView() = default;
 
@@ -142,6 +147,7 @@ bool text_of(json::value value, std::string& out) {
     if (type == json::json_type::array) return raw_of<json::array>(value, out);
     if (type != json::json_type::string) {
         out = value.raw_json_token();
+        out.erase(out.find_last_not_of(" \t\r\n") + 1);
         return true;
     }
     std::string_view text;
@@ -150,26 +156,187 @@ bool text_of(json::value value, std::string& out) {
     return true;
 }
 
-// The members of an action or of a message that are shown.
-struct Shown {
-    std::string type, model_name, model_id, name, reason, data, unchanged, omitted, id, commit_time;
+}  // namespace
+
+// The members of an action, or of a message, that are shown.
+struct TailView::Shown {
+    std::string type, model_name, model_id, name, reason, data, data_kind, id, commit_time, epoch,
+        xid, mutation_id;
+    std::vector<std::string> unchanged, omitted;
+    std::string_view raw;  // An action as it stands in the message.
+
+    std::string* member_of(std::string_view member) {
+        if (member == "type" || member == "action") return &type;
+        if (member == "modelName") return &model_name;
+        if (member == "modelId") return &model_id;
+        if (member == "name") return &name;
+        if (member == "reason") return &reason;
+        if (member == "data") return &data;
+        if (member == "dataKind") return &data_kind;
+        if (member == "syncId" || member == "lastSyncId") return &id;
+        if (member == "commitTime") return &commit_time;
+        if (member == "epoch") return &epoch;
+        if (member == "xid") return &xid;
+        if (member == "mutationId") return &mutation_id;
+        return nullptr;
+    }
 };
 
-std::string* member_of(Shown& shown, std::string_view name) {
-    if (name == "type" || name == "action") return &shown.type;
-    if (name == "modelName") return &shown.model_name;
-    if (name == "modelId") return &shown.model_id;
-    if (name == "name") return &shown.name;
-    if (name == "reason") return &shown.reason;
-    if (name == "data") return &shown.data;
-    if (name == "unchanged") return &shown.unchanged;
-    if (name == "omitted") return &shown.omitted;
-    if (name == "syncId" || name == "lastSyncId") return &shown.id;
-    if (name == "commitTime") return &shown.commit_time;
-    return nullptr;
+struct TailView::Message {
+    Shown whole;
+    bool has_actions = false;
+    std::vector<Shown> actions;
+};
+
+static bool read_names(json::value value, std::vector<std::string>& names) {
+    json::array array;
+    if (value.get(array) != simdjson::SUCCESS) return false;
+    for (auto item : array) {
+        std::string_view name;
+        if (item.get(name) != simdjson::SUCCESS) return false;
+        names.emplace_back(name);
+    }
+    return true;
 }
 
-}  // namespace
+template <typename Shown>
+static bool read_member(Shown& shown, std::string_view name, json::value value) {
+    if (name == "unchanged") return read_names(value, shown.unchanged);
+    if (name == "omitted") return read_names(value, shown.omitted);
+    auto* member = shown.member_of(name);
+    return member == nullptr || text_of(value, *member);
+}
+
+// False when it is no message, or a broken one.
+bool TailView::read(std::string_view text, Message& message) {
+    json::object object;
+    if (!parser_->read(text, object)) return false;
+    auto read_action = [&](json::value item) {
+        json::object action;
+        if (item.get(action) != simdjson::SUCCESS) return false;
+        auto& shown = message.actions.emplace_back();
+        if (action.raw_json().get(shown.raw) != simdjson::SUCCESS) return false;
+        shown.raw = shown.raw.substr(0, shown.raw.rfind('}') + 1);
+        if (action.reset().error() != simdjson::SUCCESS) return false;
+        return for_each_member(action, [&](std::string_view name, json::value value) {
+            return read_member(shown, name, value);
+        });
+    };
+    return for_each_member(object, [&](std::string_view name, json::value value) {
+        if (name != "sync") return read_member(message.whole, name, value);
+        message.has_actions = true;
+        json::array actions;
+        if (value.get(actions) != simdjson::SUCCESS) return false;
+        for (auto item : actions) {
+            json::value action;
+            if (item.get(action) != simdjson::SUCCESS || !read_action(action)) return false;
+        }
+        return true;
+    });
+}
+
+// --- what is wanted ---
+
+template <typename Wanted, typename Fits>
+static bool fits_one(const std::vector<Wanted>& wanted, Fits fits) {
+    return wanted.empty() || std::any_of(wanted.begin(), wanted.end(), fits);
+}
+
+// A reset of everything concerns each model.
+bool TailView::is_wanted(const Message& message, const Shown& action) const {
+    const auto& whole = message.whole;
+    auto is_reset_of_all = action.type == "reset" && action.model_name.empty();
+    return fits_one(filter_.models,
+                    [&](const std::string& model) {
+                        return is_reset_of_all ||
+                               (!action.model_name.empty() &&
+                                fnmatch(model.c_str(), action.model_name.c_str(), 0) == 0);
+                    }) &&
+           fits_one(filter_.actions, [&](const auto& type) { return type == action.type; }) &&
+           fits_one(filter_.xids, [&](auto xid) { return fmt::to_string(xid) == whole.xid; }) &&
+           fits_one(filter_.mutation_ids, [&](const auto& id) { return id == whole.mutation_id; });
+}
+
+// --- JSON ---
+
+// The message with what stands between its actions' brackets written anew.
+void TailView::show_json(std::string_view text, const Message& message) {
+    if (message.actions.empty()) {
+        if (!message.has_actions && is_wanted(message, message.whole)) append_one_line(out_, text);
+        return;
+    }
+    std::string wanted;
+    for (const auto& action : message.actions) {
+        if (!is_wanted(message, action)) continue;
+        if (!wanted.empty()) wanted += ',';
+        wanted += action.raw;
+    }
+    if (wanted.empty()) return;
+    auto padded = std::string_view(parser_->text.data(), parser_->text.size());
+    auto begin = static_cast<std::size_t>(message.actions.front().raw.data() - padded.data());
+    auto last = message.actions.back().raw;
+    auto end = static_cast<std::size_t>(last.data() + last.size() - padded.data());
+    append_one_line(out_,
+                    fmt::format("{}{}{}", padded.substr(0, begin), wanted, padded.substr(end)));
+}
+
+// --- text ---
+
+// Where a row came from that enters this channel, or what it left: a delete and what bears the next
+// id of the same transaction are the two halves of one update. Empty when it is none.
+std::string TailView::follow_move(std::string_view channel, const Message& message,
+                                  const Shown& action) {
+    SyncId id = 0;
+    std::from_chars(action.id.data(), action.id.data() + action.id.size(), id);
+    auto transaction = message.whole.epoch + ' ' + message.whole.xid;
+    if (action.type == "delete") {
+        auto is_known = left_.sync_id == id && left_.message == transaction &&
+                        left_.model == action.model_name && left_.model_id == action.model_id;
+        if (!is_known) left_ = {id, transaction, action.model_name, action.model_id, {}};
+        left_.channels.emplace_back(channel);
+        return {};
+    }
+    auto is_second = id == left_.sync_id + 1 && left_.message == transaction &&
+                     left_.model == action.model_name && left_.model_id == action.model_id;
+    if (!is_second || action.type == "reset") return {};
+    std::string from;
+    for (const auto& left : left_.channels)
+        if (left != channel) from += (from.empty() ? "" : ", ") + left;
+    if (from.empty()) return {};
+    auto what = action.type == "insert" ? "moved here from" : "left";
+    return fmt::format("({} {}: #{})", what, from, left_.sync_id);
+}
+
+void TailView::show_action(std::string_view channel, const Message& message, const Shown& action) {
+    auto move = follow_move(channel, message, action);
+    if (!is_wanted(message, action)) return;
+    auto is_coloured = colours_ == Colours::ansi;
+    auto is_of_actions = &action != &message.whole;
+    const auto& time = message.whole.commit_time;
+    auto has_time = time.size() >= 23;
+    Line line(out_, is_coloured);
+    line.add(has_time ? time.substr(11, 12) : std::string(12, ' '), dim);
+    line.add(channel, cyan, channel_width);
+    line.add(action.type, is_of_actions ? colour_of(action.type) : magenta, action_width);
+    line.add(action.model_name, bold);
+    if (is_of_actions) {
+        line.add(action.model_id, bold);
+        if (action.data_kind == "delta") line.add("changed", yellow);
+        if (action.data_kind == "patch") line.add("patch", yellow);
+        line.add(action.data);
+        for (const auto& name : action.unchanged) line.add(name + "=(unchanged)", dim);
+        for (const auto& name : action.omitted) line.add(name + "=(omitted: too large)", dim);
+        line.add(move, yellow);
+    } else {
+        line.add(action.name, bold).add(action.reason);
+    }
+    line.add("#" + action.id, dim).end();
+}
+
+void TailView::show_text(std::string_view channel, const Message& message) {
+    for (const auto& action : message.actions) show_action(channel, message, action);
+    if (!message.has_actions) show_action(channel, message, message.whole);
+}
 
 // What is no message, on a terminal.
 std::string_view TailView::show_as_it_is(std::string_view text) {
@@ -179,60 +346,21 @@ std::string_view TailView::show_as_it_is(std::string_view text) {
     return out_;
 }
 
-std::string_view TailView::render(std::string_view channel, std::string_view message) {
+std::string_view TailView::render(std::string_view channel, std::string_view text) {
     out_.clear();
-    json::object object;
-    if (form_ == Form::json) {
-        append_one_line(out_, message);
+    if (form_ == Form::json && filter_.is_empty()) {
+        append_one_line(out_, text);
         return out_;
     }
-    if (!parser_->read(message, object)) return show_as_it_is(message);
-    auto is_coloured = colours_ == Colours::ansi;
-    auto begin_line = [&](const Shown& whole, const Shown& shown, std::string_view colour) {
-        auto has_time = whole.commit_time.size() >= 23;
-        Line line(out_, is_coloured);
-        line.add(has_time ? whole.commit_time.substr(11, 12) : std::string(12, ' '), dim);
-        line.add(channel, cyan, channel_width).add(shown.type, colour, action_width);
-        line.add(shown.model_name, bold);
-        return line;
-    };
-    Shown whole;
-    auto has_actions = false;
-    auto show_action = [&](json::value item) {
-        json::object action;
-        Shown shown;
-        if (item.get(action) != simdjson::SUCCESS) return false;
-        auto is_whole = for_each_member(action, [&](std::string_view name, json::value value) {
-            auto* member = member_of(shown, name);
-            return member == nullptr || text_of(value, *member);
-        });
-        if (!is_whole) return false;
-        auto line = begin_line(whole, shown, colour_of(shown.type));
-        line.add(shown.model_id, bold).add(shown.data);
-        if (!shown.unchanged.empty()) line.add("unchanged=" + shown.unchanged, dim);
-        if (!shown.omitted.empty()) line.add("omitted=" + shown.omitted, dim);
-        line.add("#" + shown.id, dim).end();
-        return true;
-    };
-    auto is_whole = for_each_member(object, [&](std::string_view name, json::value value) {
-        if (name != "sync") {
-            auto* member = member_of(whole, name);
-            return member == nullptr || text_of(value, *member);
-        }
-        has_actions = true;
-        json::array actions;
-        if (value.get(actions) != simdjson::SUCCESS) return false;
-        for (auto item : actions) {
-            json::value action;
-            if (item.get(action) != simdjson::SUCCESS || !show_action(action)) return false;
-        }
-        return true;
-    });
-    if (!is_whole) return show_as_it_is(message);
-    if (!has_actions) {
-        auto line = begin_line(whole, whole, magenta);
-        line.add(whole.name, bold).add(whole.reason).add("#" + whole.id, dim).end();
+    Message message;
+    if (!read(text, message)) {
+        out_.clear();
+        return filter_.is_empty() ? show_as_it_is(text) : out_;
     }
+    if (form_ == Form::json)
+        show_json(text, message);
+    else
+        show_text(channel, message);
     return out_;
 }
 

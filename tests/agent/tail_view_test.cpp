@@ -79,7 +79,71 @@ TEST(TailViewText, SaysWhatIsUnchangedAndOmitted) {
                R"("action":"update","modelName":"Todo","modelId":"7","data":{},"unchanged":["a"],)"
                R"("omitted":["b","c"]}]})");
 
-    EXPECT_NE(shown.find(R"(unchanged=["a"] omitted=["b","c"])"), std::string::npos) << shown;
+    EXPECT_NE(shown.find("{} a=(unchanged) b=(omitted: too large) c=(omitted: too large) #1\n"),
+              std::string::npos)
+        << shown;
+}
+
+TEST(TailViewText, SaysWhetherDataIsWhatChangedOrAPatch) {
+    auto with_kind = [](std::string_view kind, std::string_view data) {
+        return R"({"type":"sync","epoch":"e","prevSyncId":0,"lastSyncId":1,"sync":[{"syncId":1,)"
+               R"("action":"update","modelName":"Todo","modelId":"7","dataKind":")" +
+               std::string(kind) + R"(","data":)" + std::string(data) + "}]}";
+    };
+
+    EXPECT_NE(as_text("w:1", with_kind("delta", R"({"done":true})"))
+                  .find(R"(update Todo 7 changed {"done":true} #1)"),
+              std::string::npos);
+    EXPECT_NE(as_text("w:1", with_kind("patch", R"([{"op":"remove","path":"/a"}])"))
+                  .find(R"(update Todo 7 patch [{"op":"remove","path":"/a"}] #1)"),
+              std::string::npos);
+}
+
+// --- moves ---
+
+// A message of transaction `xid` with one action.
+static std::string one_action(SyncId id, std::string_view action, std::string_view model_id,
+                              int xid = 738) {
+    auto data = action == "delete" ? "" : R"(,"data":{})";
+    return R"({"type":"sync","epoch":"e","prevSyncId":0,"lastSyncId":)" + std::to_string(id) +
+           R"(,"xid":)" + std::to_string(xid) + R"(,"sync":[{"syncId":)" + std::to_string(id) +
+           R"(,"action":")" + std::string(action) + R"(","modelName":"Todo","modelId":")" +
+           std::string(model_id) + "\"" + data + "}]}";
+}
+
+static std::string last_of(TailView& view, std::string_view channel, const std::string& text) {
+    std::string line(view.render(channel, text));
+    return line.substr(line.find("Todo"));
+}
+
+TEST(TailViewText, SaysWhereARowCameFromThatMoved) {
+    TailView view(TailView::Form::text, TailView::Colours::none);
+    view.render("w:1", one_action(1042, "delete", "7"));
+    view.render("v:1", one_action(1042, "delete", "7"));
+
+    EXPECT_EQ(last_of(view, "w:2", one_action(1043, "insert", "7")),
+              "Todo 7 {} (moved here from w:1, v:1: #1042) #1043\n");
+    EXPECT_EQ(last_of(view, "all", one_action(1043, "update", "7")),
+              "Todo 7 {} (left w:1, v:1: #1042) #1043\n");
+}
+
+TEST(TailViewText, TakesNothingElseForAMove) {
+    struct Second {
+        std::string channel;
+        std::string message;
+    };
+    for (const auto& second : {Second{"w:2", one_action(1044, "insert", "7")},
+                               {"w:2", one_action(1043, "insert", "8")},
+                               {"w:2", one_action(1043, "insert", "7", 739)},
+                               {"w:1", one_action(1043, "insert", "7")},
+                               {"w:2", one_action(1043, "delete", "7")}}) {
+        TailView view(TailView::Form::text, TailView::Colours::none);
+        view.render("w:1", one_action(1042, "delete", "7"));
+
+        auto shown = last_of(view, second.channel, second.message);
+
+        EXPECT_EQ(shown.find('('), std::string::npos) << shown;
+    }
 }
 
 TEST(TailViewText, HasNoLineForMereProgress) {
@@ -210,6 +274,85 @@ TEST(TailViewText, IsHarmlessWhateverTheBytes) {
         EXPECT_TRUE(is_harmless(view.render("w:1", broken))) << testing::PrintToString(broken);
         view.read_head(broken);
     }
+}
+
+// --- filters ---
+
+static std::string filtered(TailView::Form form, const TailFilter& filter, std::string_view text) {
+    TailView view(form, TailView::Colours::none, filter);
+    return std::string(view.render("w:1", text));
+}
+
+static const std::string message_head =
+    R"({"type":"sync","epoch":"k3v9x2m7","prevSyncId":1017,"lastSyncId":1043,"lsn":"0/16B3748",)"
+    R"("xid":738,"commitTime":"2026-11-21T04:10:24.870123Z","sync":[)";
+static const std::string updated =
+    R"({"syncId":1042,"action":"update","modelName":"Todo","modelId":"7","data":{"id":7,"done":false}})";
+static const std::string deleted =
+    R"({"syncId":1043,"action":"delete","modelName":"Todo","modelId":"9"})";
+
+TEST(TailFilter, LeavesOfAMessageTheActionsThatAreWanted) {
+    auto json = TailView::Form::json;
+
+    EXPECT_EQ(filtered(json, {.actions = {"update"}}, message), message_head + updated + "]}\n");
+    EXPECT_EQ(filtered(json, {.actions = {"delete"}}, message), message_head + deleted + "]}\n");
+    EXPECT_EQ(filtered(json, {.actions = {"delete", "update"}}, message), message + '\n');
+    EXPECT_EQ(filtered(json, {.actions = {"insert"}}, message), "");
+}
+
+TEST(TailFilter, LeavesALineOfTextForEachActionThatIsWanted) {
+    EXPECT_EQ(filtered(TailView::Form::text, {.actions = {"delete"}}, message),
+              "04:10:24.870 w:1            delete Todo 9 #1043\n");
+}
+
+TEST(TailFilter, TakesAlternativesOfAKindAndWantsAllKinds) {
+    auto json = TailView::Form::json;
+
+    EXPECT_EQ(filtered(json, {.models = {"User", "To*"}}, message), message + '\n');
+    EXPECT_EQ(filtered(json, {.models = {"User"}}, message), "");
+    EXPECT_EQ(filtered(json, {.xids = {7, 738}}, message), message + '\n');
+    EXPECT_EQ(filtered(json, {.xids = {73}}, message), "");
+    EXPECT_EQ(filtered(json, {.models = {"Todo"}, .xids = {73}}, message), "");
+    EXPECT_EQ(filtered(json, {.mutation_ids = {"m-71"}}, message), "");
+}
+
+TEST(TailFilter, FindsTheMutationIdWhereverItStands) {
+    auto annotated = message;
+    annotated.insert(1, R"("mutationId":"m-71",)");
+    auto behind = message;
+    behind.insert(message.size() - 1, R"(,"mutationId":"m-71" )");
+
+    for (const auto& text : {annotated, behind}) {
+        EXPECT_EQ(filtered(TailView::Form::json, {.mutation_ids = {"m-71"}}, text), text + '\n');
+        EXPECT_EQ(filtered(TailView::Form::json, {.mutation_ids = {"m-7"}}, text), "");
+    }
+}
+
+TEST(TailFilter, TakesAResetOfEverythingForOneOfEachModel) {
+    std::string all = R"({"type":"reset","epoch":"e","prevSyncId":5,"lastSyncId":5,"reason":"x"})";
+    std::string one =
+        R"({"type":"reset","epoch":"e","prevSyncId":5,"lastSyncId":5,"modelName":"Todo","xid":7})";
+    auto json = TailView::Form::json;
+
+    EXPECT_EQ(filtered(json, {.models = {"Todo"}}, all), all + '\n');
+    EXPECT_EQ(filtered(json, {.models = {"Todo"}}, one), one + '\n');
+    EXPECT_EQ(filtered(json, {.models = {"User"}}, one), "");
+    EXPECT_EQ(filtered(json, {.actions = {"reset"}}, one), one + '\n');
+    EXPECT_EQ(filtered(json, {.actions = {"delete"}}, one), "");
+    EXPECT_EQ(filtered(json, {.xids = {7}}, all), "");
+}
+
+TEST(TailFilter, ShowsNothingThatIsNoMessageOrOfNoAction) {
+    for (const auto* other :
+         {"hello", "{}", R"({"type":"sync","epoch":"e","prevSyncId":1,"lastSyncId":5,"sync":[]})",
+          R"({"type":"event","epoch":"e","prevSyncId":1,"lastSyncId":5,"name":"n"})"})
+        for (auto form : {TailView::Form::json, TailView::Form::text})
+            EXPECT_EQ(filtered(form, {.models = {"*"}}, other), "") << other;
+}
+
+TEST(TailFilter, EndsForMessagesCutAtAnyByte) {
+    for (std::size_t size = 0; size < message.size(); ++size)
+        EXPECT_EQ(filtered(TailView::Form::json, {.models = {"*"}}, message.substr(0, size)), "");
 }
 
 // --- heads ---

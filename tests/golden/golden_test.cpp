@@ -1,5 +1,6 @@
 #include "agent/batch_builder.hpp"
 #include "agent/config.hpp"
+#include "agent/mask.hpp"
 #include "agent/numbering.hpp"
 #include "agent/router.hpp"
 #include "decoders/pgoutput.hpp"
@@ -331,6 +332,44 @@ TEST_P(Golden, GoesOnAfterEachOfItsChangesAsIfItHadNeverStopped) {
         EXPECT_EQ(lines, expected) << "stopped at " << stop.position.sync_id;
         EXPECT_EQ(resumed.position(), straight.position());
     }
+}
+
+// What a masked message keeps: its length, and of which kind each character is.
+static std::string shape_of(std::string line) {
+    constexpr std::string_view signs = "!#$%&*+-./:<=>?@^_|~";
+    for (auto& c : line) {
+        if (c >= '0' && c <= '9') c = '0';
+        if (c >= 'a' && c <= 'z') c = 'a';
+        if (c >= 'A' && c <= 'Z') c = 'A';
+        if (signs.find(c) != std::string_view::npos) c = '.';
+    }
+    return line;
+}
+
+TEST_P(Golden, KeepsItsShapeMasked) {
+    std::vector<Rule> whole{
+        {.table = "*.*", .model = {}, .channels = {parse_channel_template("all")}, .id = {}}};
+    Masker masker({7, 8});
+    Pipeline plain(whole, beginning);
+    Pipeline masked(whole, beginning);
+    Messages messages;
+    Messages masked_messages;
+    Lines expected;
+    Lines lines;
+
+    for (const auto& message : capture) {
+        std::string frame;
+        masker.append_masked(frame, message);
+        plain.take(message);
+        masked.take(frame);
+    }
+    messages.append(plain.take_batch(), expected);
+    masked_messages.append(masked.take_batch(), lines);
+
+    ASSERT_EQ(lines.size(), expected.size());
+    if (GetParam() == "types") return;  // Has more than texts and numbers.
+    for (std::size_t i = 0; i < lines.size(); ++i)
+        EXPECT_EQ(shape_of(lines[i]), shape_of(expected[i]));
 }
 
 TEST_P(Golden, IsRefusedWhereAMessageIsCutAtAnyByte) {

@@ -28,7 +28,7 @@ inline std::string quoted(std::string_view text) {
 inline std::string value_of(const Column& column, const Cell& cell) {
     if (cell.kind == 'n') return "null";
     if (column.type_oid == 16) return cell.text == "t" ? "true" : "false";
-    return quoted(cell.text);
+    return wal2json::quoted(cell.text);
 }
 
 // The cells that a frame shows, as `write(column, cell, is_first)`.
@@ -45,8 +45,8 @@ void for_each_shown(const Relation& relation, const Row& row, Which which, Write
 inline std::string objects(const Relation& relation, const Row& row, Which which) {
     std::string out = "[";
     for_each_shown(relation, row, which, [&](const Column& column, const Cell& cell, auto comma) {
-        out += fmt::format(R"({}{{"name":{},"typeoid":{},"value":{}}})", comma, quoted(column.name),
-                           column.type_oid, value_of(column, cell));
+        out += fmt::format(R"({}{{"name":{},"typeoid":{},"value":{}}})", comma,
+                           wal2json::quoted(column.name), column.type_oid, value_of(column, cell));
     });
     return out + ']';
 }
@@ -58,7 +58,7 @@ inline std::string arrays(std::string_view prefix, const Relation& relation, con
     std::string types;
     std::string values;
     for_each_shown(relation, row, which, [&](const Column& column, const Cell& cell, auto comma) {
-        names += comma + quoted(column.name);
+        names += comma + wal2json::quoted(column.name);
         types += comma + std::to_string(column.type_oid);
         values += comma + value_of(column, cell);
     });
@@ -84,7 +84,7 @@ inline std::string change_frame(int version, const Relation& relation, const Row
                                old_row == nullptr   ? "insert"
                                : new_row == nullptr ? "delete"
                                                     : "update",
-                               quoted(relation.schema), quoted(relation.name));
+                               wal2json::quoted(relation.schema), wal2json::quoted(relation.name));
         if (new_row != nullptr) out += ',' + arrays("column", relation, *new_row, Which::all);
         if (old_row != nullptr)
             out += fmt::format(R"(,"oldkeys":{{{}}})", arrays("key", relation, *old_row, which));
@@ -96,7 +96,7 @@ inline std::string change_frame(int version, const Relation& relation, const Row
                     old_row == nullptr   ? 'I'
                     : new_row == nullptr ? 'D'
                                          : 'U',
-                    quoted(relation.schema), quoted(relation.name));
+                    wal2json::quoted(relation.schema), wal2json::quoted(relation.name));
     if (new_row != nullptr) out += ",\"columns\":" + objects(relation, *new_row, Which::all);
     if (old_row != nullptr) out += ",\"identity\":" + objects(relation, *old_row, which);
     return out + '}';

@@ -1,0 +1,71 @@
+#pragma once
+
+#include "agent/permutation.hpp"
+#include "decoders/json_type.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace walcast {
+
+// Replaces values by others of the same type and form, under a key: equal values become equal ones,
+// and different ones of the same form stay different, so that keys, moves and joins hold. What
+// stays to be seen is in docs/tail.md.
+class ValueMasker {
+public:
+    explicit ValueMasker(HashKey key);
+
+    // Types that are not built in; until then their values are taken for words.
+    void add_types(const std::vector<TypeDescription>& types);
+
+    // Expects the text that a server prints under the pinned settings of agent/pg_connection.
+    // Anything else is masked as words, so never comes back as it is.
+    std::string mask(std::uint32_t type_oid, std::string_view text) const;
+
+    // A logical message's: JSON stays JSON, the names of its outermost members if they are to be
+    // kept; anything else is text.
+    std::string mask_content(std::string_view content, bool has_our_names) const;
+
+private:
+    enum class Kind : std::uint8_t;
+    struct Cells;
+    class Json;
+
+    Kind kind_of(std::uint32_t type_oid) const;
+    std::string mask(std::uint32_t type_oid, std::string_view text, int depth) const;
+    std::string mask_kind(Kind kind, std::uint32_t type_oid, std::string_view text) const;
+
+    std::string text(std::string_view text) const;
+    std::string words(std::string_view text) const;
+    std::string digits(std::string_view text) const;
+    std::string integer(std::string_view text) const;
+    std::string number(std::string_view text) const;
+    std::string numbers(std::string_view text) const;
+    std::string hex(std::string_view text) const;
+    std::string uuid(std::string_view text) const;
+    std::string bits(std::string_view text) const;
+    std::string date(std::string_view text) const;
+    std::string time(std::string_view text) const;
+    std::string timestamp(std::string_view text) const;
+    std::string interval(std::string_view text) const;
+    std::string address(std::string_view text, bool is_network) const;
+    std::string range(std::uint32_t of, std::string_view text) const;
+    std::string multirange(std::uint32_t of, std::string_view text) const;
+    std::string array(std::uint32_t of, char delimiter, std::string_view text, int depth) const;
+    std::string composite(const TypeDescription& type, std::string_view text, int depth) const;
+    std::string hstore(std::string_view text) const;
+    std::string json(std::string_view text, bool has_our_names) const;
+
+    void permute(Cells& cells) const;
+
+    Permutation permutation_;
+    JsonTypes built_in_;
+    std::unordered_map<const JsonType*, std::uint32_t> elements_;  // Of built-in arrays.
+    std::unordered_map<std::uint32_t, TypeDescription> types_;     // The others.
+};
+
+}  // namespace walcast
