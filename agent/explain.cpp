@@ -3,7 +3,9 @@
 #include "agent/errors.hpp"
 #include "agent/history_search.hpp"
 #include "agent/output.hpp"
+#include "agent/recorded_changes.hpp"
 
+#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -163,6 +165,7 @@ public:
 
     asio::awaitable<Explained> explain_row();
     asio::awaitable<Explained> explain_sync_id();
+    asio::awaitable<Explained> explain_recording();
 
 private:
     struct Rows {
@@ -170,6 +173,9 @@ private:
         std::optional<ExplainedRow> new_row;
     };
     asio::awaitable<Rows> read_rows(ExplainedTable& table);
+    asio::awaitable<void> show(ExplainedChange change, Explanation explanation);
+    asio::awaitable<void> compare(ExplainedChange change, Explanation before, Explanation after);
+    asio::awaitable<Explained> finish(bool is_recorded);
     asio::awaitable<void> print(std::string text) { co_await output_.print(text); }
 
     const Config& config_;
@@ -177,7 +183,29 @@ private:
     const ExplainOptions& options_;
     Output output_;
     ExplanationView view_;
+    bool has_messages_ = false;
+    std::uint64_t same_ = 0;
+    std::uint64_t other_ = 0;
 };
+
+asio::awaitable<void> Explaining::show(ExplainedChange change, Explanation explanation) {
+    has_messages_ = has_messages_ || !explanation.messages.empty();
+    co_await print(view_.show(change, explanation));
+}
+
+asio::awaitable<void> Explaining::compare(ExplainedChange change, Explanation before,
+                                          Explanation after) {
+    auto is_same = difference(before, after).is_none();
+    ++(is_same ? same_ : other_);
+    has_messages_ = has_messages_ || !is_same;
+    co_await print(view_.show(change, before, after, config_.file, against_->file));
+}
+
+asio::awaitable<Explained> Explaining::finish(bool is_recorded) {
+    if (has_messages_) co_await print(view_.show_placeholders(is_recorded));
+    if (against_ != nullptr) co_await print(view_.show_summary(same_, other_));
+    co_return other_ == 0 ? Explained::shown : Explained::differs;
+}
 
 asio::awaitable<Explaining::Rows> Explaining::read_rows(ExplainedTable& table) {
     Rows rows;
@@ -208,17 +236,37 @@ asio::awaitable<Explained> Explaining::explain_row() {
     Side before(config_, table, control_channel(config_));
     auto explanation = before.explain(change);
     if (against_ == nullptr) {
-        co_await print(view_.show(told, explanation));
-        if (!explanation.messages.empty()) co_await print(view_.show_placeholders(false));
-        co_return Explained::shown;
+        co_await show(std::move(told), std::move(explanation));
+    } else {
+        Side after(*against_, table, control_channel(config_));
+        auto other = after.explain(change);
+        co_await compare(std::move(told), std::move(explanation), std::move(other));
     }
-    Side after(*against_, table, control_channel(config_));
-    auto other = after.explain(change);
-    co_await print(view_.show(told, explanation, other, config_.file, against_->file));
-    auto is_same = difference(explanation, other).is_none();
-    if (!is_same) co_await print(view_.show_placeholders(false));
-    co_await print(view_.show_summary(is_same ? 1 : 0, is_same ? 0 : 1));
-    co_return is_same ? Explained::shown : Explained::differs;
+    co_return co_await finish(false);
+}
+
+asio::awaitable<Explained> Explaining::explain_recording() {
+    auto executor = co_await asio::this_coro::executor;
+    RecordedSelection selection{.xid = options_.xid, .table = options_.table};
+    auto control = control_channel(config_);
+    RecordedChanges changes(options_.recording, config_, control, selection);
+    std::optional<RecordedChanges> others;
+    if (against_ != nullptr) others.emplace(options_.recording, *against_, control, selection);
+    if (changes.is_masked())
+        complain("the recording is masked: channels, where and delete_when see other values");
+    for (std::uint64_t count = 0; !options_.limit || count < *options_.limit; ++count) {
+        auto told = changes.next();
+        if (!told) break;
+        if (others) {
+            auto other = others->next();
+            co_await compare(std::move(told->change), std::move(told->explanation),
+                             std::move(other->explanation));
+        } else {
+            co_await show(std::move(told->change), std::move(told->explanation));
+        }
+        co_await asio::post(executor, asio::use_awaitable);  // Signals have their turn.
+    }
+    co_return co_await finish(true);
 }
 
 asio::awaitable<Explained> Explaining::explain_sync_id() {
@@ -233,13 +281,18 @@ asio::awaitable<Explained> Explaining::explain_sync_id() {
 
 void check_options(const ExplainOptions& options, const Config* against) {
     auto is_of_rows = options.old_row || options.new_row || !options.key.empty();
-    if (is_of_rows == options.sync_id.has_value())
-        throw ConfigError("explain: what? Give --row JSON, --key KEY or --sync-id ID");
-    if (options.sync_id) {
-        if (against != nullptr)
-            throw ConfigError(
-                "explain: --against compares changes; of a --sync-id only the "
-                "message is left");
+    auto is_of_recording = !options.recording.empty();
+    if (is_of_rows + is_of_recording + options.sync_id.has_value() != 1)
+        throw ConfigError(
+            "explain: what? Give --row JSON, --key KEY, --sync-id ID or --replay FILE");
+    if (options.sync_id && against != nullptr)
+        throw ConfigError(
+            "explain: --against compares changes; of a --sync-id only the message is left");
+    if (!is_of_recording && (options.xid || options.limit))
+        throw ConfigError("explain: --xid and --limit are of a recording: --replay FILE");
+    if (!is_of_rows) {
+        if (options.is_delete || !options.unchanged.empty())
+            throw ConfigError("explain: --delete and --unchanged are of a row: --key KEY");
         return;
     }
     if (options.table.empty()) throw ConfigError("explain: of which table? Give --table NAME");
@@ -258,6 +311,8 @@ asio::awaitable<void> explain(const Config& config, const Config* against, Expla
     Explaining explaining(executor, config, against, options);
     if (options.sync_id)
         outcome = co_await explaining.explain_sync_id();
+    else if (!options.recording.empty())
+        outcome = co_await explaining.explain_recording();
     else
         outcome = co_await explaining.explain_row();
 }

@@ -27,6 +27,11 @@ struct ExplainOptions {
 
     // Or what a history holds.
     std::optional<SyncId> sync_id;
+
+    // Or a recording: its changes, of `table` if that is given.
+    std::string recording;
+    std::optional<std::uint32_t> xid;
+    std::optional<std::uint64_t> limit;
 };
 
 enum class Explained {

@@ -255,6 +255,7 @@ Explanation Explainer::explain(const Change& change, const TransactionInfo& tran
         explanation.failure = fmt::format("the agent would stop: {}", error.what());
     } catch (const ValueError& error) {
         explanation.failure = fmt::format("the row cannot be written: {}", error.what());
+        explanation.has_bad_value = true;
     }
     take_messages(explanation, builder, epoch, first_id);
     return explanation;

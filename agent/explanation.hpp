@@ -36,6 +36,7 @@ struct Explanation {
     std::vector<OfRule> rules;  // That name the table.
     std::string why_none;       // Where there are none.
     std::string failure;        // What would stop the agent.
+    bool has_bad_value = false;  // That is: a value that cannot be written.
     std::vector<Message> messages;
 };
 

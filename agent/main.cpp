@@ -285,6 +285,9 @@ void add_explain(CLI::App& app, Options& options, std::function<int()>& command)
         ->transform(CLI::CheckedTransformer(identities))
         ->option_text("own, key or full");
     explain->add_option("--sync-id", to.sync_id, "What the histories in Redis have of this id");
+    explain->add_option("--replay", to.recording, "The changes of a recording of `walcast tail`");
+    explain->add_option("--xid", to.xid, "Of a recording only this transaction");
+    explain->add_option("--limit", to.limit, "Of a recording only so many changes");
     explain->add_option("--against", options.explain_against,
                         "Another configuration: what its rules do differently (exit code 3)");
     explain->add_flag("--json", options.is_json, "A JSON object for each change");
@@ -295,7 +298,8 @@ void add_explain(CLI::App& app, Options& options, std::function<int()>& command)
         "  walcast explain --table public.todos --row '{\"id\": 7, \"workspace_id\": 1}'\n"
         "  walcast explain --table todos --key 7 --row '{\"workspace_id\": 2}'\n"
         "  walcast explain --table todos --key 7 --delete --against new.toml\n"
-        "  walcast explain --sync-id 1042");
+        "  walcast explain --sync-id 1042\n"
+        "  walcast explain --replay app.rec --against new.toml");
     explain->callback([&] { command = [&] { return run_explain(options); }; });
 }
 

@@ -7,8 +7,9 @@ import re
 import pytest
 
 from support import history
-from support.servers import Redis
+from support.servers import Redis, wait_until
 from support.world import REDIS_PASSWORD, World
+from test_tail import Tail, streams
 
 TODOS = """create table todos (id int primary key, workspace_id int, assignee_id int, title text, status text,
     tags text[], meta jsonb, secret text)"""
@@ -318,6 +319,56 @@ def test_two_rule_files_are_compared(world, tmp_path):
     assert "did you mean title?" in broken["after"]["failure"]
 
 
+# Recordings.
+
+@pytest.fixture
+def recording(world, tmp_path):
+    """Five changes, which the agent publishes while they are recorded."""
+    world.sql("alter table todos replica identity full")
+    world.init().agent()
+    file = tmp_path / "app.rec"
+    with Tail(world.url(), "--json", "--record", file) as tail:
+        wait_until(lambda: streams(world) or tail.process.poll() is not None, 15, lambda: f"tail streams\n{tail.errors}")
+        world.sql("insert into todos (id, workspace_id, title) values (7, 1, 'a')")
+        world.sql("update todos set workspace_id = 2, assignee_id = 3")
+        world.sql("insert into todos (id) values (8)")
+        world.sql("delete from todos where id = 7")
+        world.sql("truncate todos")
+        world.settle()
+        wait_until(lambda: '"type":"reset"' in tail.text, 15, lambda: tail.text + tail.errors)
+        assert tail.end() == 0, tail.errors
+    return file
+
+
+def test_a_recorded_stretch_is_explained(world, recording):
+    world.options = {**world.options, "postgres": "postgres://postgres@127.0.0.1:1/app"}  # It needs no database.
+    changes = explain(world, "--replay", recording)
+    assert [change["action"] for change in changes] == ["insert", "update", "insert", "delete", "truncate"]
+    expected = {}
+    for change in changes:
+        for message in change["messages"]:
+            for channel in message["channels"]:
+                expected.setdefault(change["xid"], {}).setdefault(channel, []).append(with_ids(message["bytes"], change["syncId"]))
+    first_id, actual = {}, messages_by_xid(world)
+    for change, agents_id in zip(changes, [1, 2, 4, 5, 6]):
+        first_id[change["xid"]] = agents_id
+    assert expected == {xid: {channel: [with_ids(message, first_id[xid]) for message in messages]
+                              for channel, messages in channels.items()} for xid, channels in actual.items()}
+    assert "assignee_id is null" in why(changes[2])
+    assert explain(world, "--replay", recording, "--xid", changes[1]["xid"]) == [changes[1]]
+    assert explain(world, "--replay", recording, "--limit", 2) == changes[:2]
+    assert explain(world, "--replay", recording, "--table", "nothing") == []
+
+
+def test_a_recording_compares_rules(world, recording, tmp_path):
+    other = other_config(world, tmp_path, [{**RULE, "channels": ["workspace:{workspace_id}"]}])
+    lines = explain(world, "--replay", recording, "--against", other, code=3)
+    assert [line["lost"] for line in lines[:-1]] == [[], ["user:3"], [], ["user:3"], []]
+    assert lines[-1] == {"changes": 5, "same": 3, "differ": 2}
+    same = explain(world, "--replay", recording, "--against", other_config(world, tmp_path, [RULE]))
+    assert same[-1] == {"changes": 5, "same": 5, "differ": 0}
+
+
 # Errors.
 
 @pytest.mark.parametrize("arguments, code, message", [
@@ -332,8 +383,11 @@ def test_two_rule_files_are_compared(world, tmp_path):
     (["--table", "todos", "--key", "1", "--key", "2"], 1, "the primary key of public.todos is (id)"),
     (["--table", "todos", "--key", "' or true --"], 1, "invalid input syntax for type integer"),
     (["--row", "{}"], 2, "Give --table"),
-    ([], 2, "Give --row JSON, --key KEY or --sync-id ID"),
+    ([], 2, "Give --row JSON, --key KEY, --sync-id ID or --replay FILE"),
     (["--sync-id", "1", "--key", "1"], 2, "what?"),
+    (["--sync-id", "1", "--xid", "1"], 2, "--xid and --limit are of a recording"),
+    (["--replay", "no.rec", "--row", "{}"], 2, "what?"),
+    (["--replay", "/nowhere/no.rec"], 2, "/nowhere/no.rec"),
     (["--table", "todos", "--row", "{}", "--delete"], 2, "--delete goes with --key"),
     (["--table", "todos", "--row", "{}", "--unchanged", "title"], 2, "--unchanged is of an update"),
 ])

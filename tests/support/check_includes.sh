@@ -59,7 +59,7 @@ only_in 'simdjson' agent/found_id.cpp agent/tail_view.cpp decoders/nested_values
 
 # What decides is free of the loop, of logs and of the wall clock.
 pure=(agent/{backoff,batch_builder,bound_predicate,catalog,channel_template,config,config_keys,decimal,errors,explanation,explanation_view,found_id,harmless,keyed_hash,like,mask,mask_value,numbering,permutation,predicate}.{cpp,hpp}
-    agent/{predicate_token,recording,replay,router,spool,sql_time,sql_value,tail_view,verdict}.{cpp,hpp})
+    agent/{predicate_token,recorded_changes,recording,replay,router,spool,sql_time,sql_value,tail_view,verdict}.{cpp,hpp})
 refuse "pure: no Asio, no log" < <(includes "${pure[@]}" |
     grep -E ':(boost/asio|agent/(log|concurrency|session|pg_connection)\.hpp)' || true)
 refuse "pure: no clock" < <(grep -nE '(system|steady)_clock::now|std::time\(' "${pure[@]}" || true)
