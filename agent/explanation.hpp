@@ -33,9 +33,9 @@ struct Explanation {
         std::string body;   // Without what depends on epoch, place in the history and transaction.
         std::string bytes;  // Whole.
     };
-    std::vector<OfRule> rules;  // That name the table.
-    std::string why_none;       // Where there are none.
-    std::string failure;        // What would stop the agent.
+    std::vector<OfRule> rules;   // That name the table.
+    std::string why_none;        // Where there are none.
+    std::string failure;         // What would stop the agent.
     bool has_bad_value = false;  // That is: a value that cannot be written.
     std::vector<Message> messages;
 };
