@@ -1,6 +1,7 @@
 #include "agent/concurrency.hpp"
 #include "agent/config.hpp"
 #include "agent/errors.hpp"
+#include "agent/explain.hpp"
 #include "agent/log.hpp"
 #include "agent/output.hpp"
 #include "agent/setup.hpp"
@@ -19,13 +20,16 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <iostream>
+#include <iterator>
+#include <map>
 #include <random>
 
 using namespace walcast;
 
 namespace {
 
-enum ExitCode { exit_done = 0, exit_failed = 1, exit_wrong_usage = 2 };
+enum ExitCode { exit_done = 0, exit_failed = 1, exit_wrong_usage = 2, exit_found = 3 };
 
 struct Options {
     std::string config_file;
@@ -33,13 +37,15 @@ struct Options {
     bool is_verbose = false;
     std::string tail_source;
     std::string tail_prefix;
-    std::string tail_color = "auto";
+    std::string color = "auto";
     bool is_json = false;
     bool is_text = false;
     std::string record_file;
     std::string replay_file;
     bool is_masked = false;
     TailOptions tail;
+    ExplainOptions explain;
+    std::string explain_against;
 };
 
 std::optional<std::string> environment(const std::string& name) {
@@ -179,6 +185,31 @@ bool is_redis_url(const std::string& source) {
            source.starts_with("unix://");
 }
 
+bool is_coloured(const std::string& wanted) {
+    auto is_terminal = isatty(STDOUT_FILENO) != 0;
+    return wanted == "always" || (wanted == "auto" && is_terminal && !environment("NO_COLOR"));
+}
+
+int run_explain(Options options) {
+    auto& explaining = options.explain;
+    auto config = load_for_work(options.config_file);
+    std::optional<Config> against;
+    if (!options.explain_against.empty())
+        against = load_config(options.explain_against, Presence::required, environment);
+    const auto* other = against ? &*against : nullptr;
+    check_options(explaining, other);
+    using View = ExplanationView;
+    if (options.is_json) explaining.form = View::Form::json;
+    if (is_coloured(options.color)) explaining.colours = View::Colours::ansi;
+    for (auto* row : {&explaining.old_row, &explaining.new_row})
+        if (*row == "-") *row = std::string{std::istreambuf_iterator<char>(std::cin), {}};
+    auto outcome = Explained::shown;
+    auto code = run_until_signal([&] { return explain(config, other, explaining, outcome); },
+                                 Interrupted::is_failure);
+    if (outcome == Explained::differs) return exit_found;
+    return outcome == Explained::not_found ? exit_failed : code;
+}
+
 // What does not go together. A configuration may name the source, so only its kind is looked at.
 void check_tail(const Options& options, bool is_redis) {
     auto is_replay = !options.replay_file.empty();
@@ -204,11 +235,10 @@ int run_tail(Options options) {
     auto is_redis = is_redis_url(options.tail_source) ||
                     (options.tail_source.empty() && !options.tail.channels.empty());
     auto is_terminal = isatty(STDOUT_FILENO) != 0;
-    auto is_coloured = options.tail_color == "always" ||
-                       (options.tail_color == "auto" && is_terminal && !environment("NO_COLOR"));
     auto is_text = !options.is_json && (is_terminal || options.is_text);
     options.tail.form = is_text ? TailView::Form::text : TailView::Form::json;
-    options.tail.colours = is_coloured ? TailView::Colours::ansi : TailView::Colours::none;
+    options.tail.colours =
+        is_coloured(options.color) ? TailView::Colours::ansi : TailView::Colours::none;
     check_tail(options, is_redis);
     options.tail.recording = options.replay_file;
     if (!options.replay_file.empty())
@@ -253,6 +283,49 @@ void hide_passwords(int argc, char** argv) {
         for (auto j = key + 9; j < argument.size() && argument[j] != ' ' && argument[j] != '&'; ++j)
             argv[i][j] = '*';
     }
+}
+
+void add_explain(CLI::App& app, Options& options, std::function<int()>& command) {
+    auto& to = options.explain;
+    using Identity = ExplainedTable::Identity;
+    auto* explain = app.add_subcommand(
+        "explain", "Show which rules take a change, which channels and bytes result, and why not");
+    explain->add_option("--config", options.config_file, "As for run");
+    explain->add_option("--table", to.table, "schema.table, or table");
+    explain->add_option("--row", to.new_row, "The new row as JSON, or - for standard input");
+    explain->add_option("--old", to.old_row, "The old row as JSON; without --row: a delete");
+    explain
+        ->add_option("--key", to.key,
+                     "The row with this primary key, as it stands; once for each column of the "
+                     "key, or COLUMN=VALUE. With --row: that row with these columns changed")
+        ->allow_extra_args(false);
+    explain->add_flag("--delete", to.is_delete, "With --key: the row removed");
+    explain->add_option("--unchanged", to.unchanged, "A large column that the update leaves alone")
+        ->allow_extra_args(false);
+    const std::map<std::string, Identity> identities{
+        {"own", Identity::own}, {"key", Identity::primary_key}, {"full", Identity::full}};
+    explain
+        ->add_option("--identity", to.identity,
+                     "As if the replica identity were this (default: the table's own)")
+        ->transform(CLI::CheckedTransformer(identities))
+        ->option_text("own, key or full");
+    explain->add_option("--sync-id", to.sync_id, "What the histories in Redis have of this id");
+    explain->add_option("--replay", to.recording, "The changes of a recording of `walcast tail`");
+    explain->add_option("--xid", to.xid, "Of a recording only this transaction");
+    explain->add_option("--limit", to.limit, "Of a recording only so many changes");
+    explain->add_option("--against", options.explain_against,
+                        "Another configuration: what its rules do differently (exit code 3)");
+    explain->add_flag("--json", options.is_json, "A JSON object for each change");
+    explain->add_option("--color", options.color, "auto, always or never")
+        ->check(CLI::IsMember({"auto", "always", "never"}));
+    explain->footer(
+        "Examples:\n"
+        "  walcast explain --table public.todos --row '{\"id\": 7, \"workspace_id\": 1}'\n"
+        "  walcast explain --table todos --key 7 --row '{\"workspace_id\": 2}'\n"
+        "  walcast explain --table todos --key 7 --delete --against new.toml\n"
+        "  walcast explain --sync-id 1042\n"
+        "  walcast explain --replay app.rec --against new.toml");
+    explain->callback([&] { command = [&] { return run_explain(options); }; });
 }
 
 int fail(ExitCode code, const std::exception& error) {
@@ -322,7 +395,7 @@ int main(int argc, char** argv) {
                      "Redis: prefix of walcast's keys (default walcast:)");
     auto* json = tail->add_flag("--json", options.is_json, "JSON lines, as in a pipe");
     tail->add_flag("--text", options.is_text, "Lines to read, as on a terminal")->excludes(json);
-    tail->add_option("--color", options.tail_color, "auto, always or never")
+    tail->add_option("--color", options.color, "auto, always or never")
         ->check(CLI::IsMember({"auto", "always", "never"}));
     tail->footer(
         "Examples:\n  walcast tail postgres://localhost/app --table 'public.*'\n"
@@ -331,6 +404,8 @@ int main(int argc, char** argv) {
         "  walcast tail postgres://localhost/app --record app.rec --mask\n"
         "  walcast tail --replay app.rec --xid 738");
     tail->callback([&] { command = [&] { return run_tail(options); }; });
+
+    add_explain(app, options, command);
 
     auto* init_command = app.add_subcommand("init", "Create publication, slot and first position");
     add_config(*init_command);

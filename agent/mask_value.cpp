@@ -338,6 +338,7 @@ std::string ValueMasker::mask(std::uint32_t type_oid, std::string_view text, int
                 return array(type.of, type.delimiter, text, depth + 1);
             case TypeDescription::Kind::composite: return composite(type, text, depth + 1);
             case TypeDescription::Kind::hstore: return hstore(text);
+            case TypeDescription::Kind::enumeration:
             case TypeDescription::Kind::base: break;
         }
     } catch (const OtherForm&) {

@@ -124,7 +124,10 @@ static asio::awaitable<void> drop_publications(asio::any_io_executor executor, s
 }
 
 std::vector<Rule> rules_of_tail() {
-    return {{.table = "*.*", .model = {}, .channels = {parse_channel_template("tail")}, .id = {}}};
+    std::vector<Rule> rules(1);
+    rules[0].table = "*.*";
+    rules[0].channels.push_back(parse_channel_template("tail"));
+    return rules;
 }
 
 static asio::awaitable<void> show_stream(PgConnection& connection, std::string conninfo,

@@ -85,4 +85,14 @@ void append_message_head(std::string& out, std::string_view type, std::string_vi
     out += '"';
 }
 
+void append_message(std::string& out, const Batch& batch, const Message& message,
+                    std::string_view epoch, SyncId prev_sync_id) {
+    auto is_sync = message.kind == Message::Kind::sync;
+    append_message_head(out, is_sync ? sync_type : reset_type, epoch, prev_sync_id,
+                        message.last_sync_id, message.transaction);
+    out += is_sync ? sync_open : ",";
+    out += batch.text(message.body_begin, message.body_end);
+    out += is_sync ? sync_close : "}";
+}
+
 }  // namespace walcast

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "decoders/sync_action.hpp"
+#include "sinks/sink.hpp"
 
 #include <optional>
 #include <string>
@@ -20,6 +21,10 @@ void append_action_head(std::string& out, SyncId sync_id, Action action,
 void append_message_head(std::string& out, std::string_view type, std::string_view epoch,
                          std::optional<SyncId> prev_sync_id, SyncId last_sync_id,
                          const TransactionInfo& transaction);
+
+// Appends a whole message of a batch, as one channel gets it.
+void append_message(std::string& out, const Batch& batch, const Message& message,
+                    std::string_view epoch, SyncId prev_sync_id);
 
 // 2026-11-21T04:10:24.870123Z. Times outside the years 0 to 9999 become the nearest inside.
 void append_timestamp(std::string& out, Timestamp time);

@@ -34,14 +34,9 @@ asio::awaitable<void> StdoutSink::send(const Batch& batch) {
     std::vector<Shown>
         shown;  // All that is needed of the batch, which may change while we wait below.
     auto add = [&](std::string channel, const Message& message) {
-        auto is_sync = message.kind == Message::Kind::sync;
         auto& last_id = last_ids_[channel];
         std::string text;
-        append_message_head(text, is_sync ? sync_type : reset_type, batch.before.epoch, last_id,
-                            message.last_sync_id, message.transaction);
-        text += is_sync ? sync_open : ",";
-        text += batch.text(message.body_begin, message.body_end);
-        text += is_sync ? sync_close : "}";
+        append_message(text, batch, message, batch.before.epoch, last_id);
         last_id = message.last_sync_id;
         shown.push_back({std::move(channel), std::move(text)});
     };
