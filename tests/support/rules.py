@@ -133,7 +133,7 @@ def describe(columns, rules):
     arrays = [name for name, kind in columns.items() if kind.endswith("[]")]
     elements = [f"(select array_agg(format('%s', e)) filter (where e is not null) from unnest(t.{ident(name)}) e)" for name in arrays]
     conditions = [rule.condition() for rule in rules]
-    return (f"array[{', '.join(texts)}]::text[], to_jsonb(t)::text, "
+    return (f"array[{', '.join(texts)}]::text[], to_json(t)::text, "
             f"array[{', '.join(conditions)}]::bool[], array[{', '.join(f'to_json({e})::text' for e in elements)}]::text[]")
 
 
@@ -141,8 +141,13 @@ def row_of(columns, rules, texts, document, conditions, elements):
     arrays = [name for name, kind in columns.items() if kind.endswith("[]")]
     is_in = {rule.number: condition for rule, condition in zip(rules, conditions)}
     values = json.loads(document, parse_int=history.Number, parse_float=history.Number)
-    return Row(dict(zip(columns, texts)), {name: json.loads(text) if text else [] for name, text in zip(arrays, elements)},
-               {name: values[name] for name in columns}, is_in)
+    texts = dict(zip(columns, texts))
+    # Bounds that do not begin at 1 are in no JSON array.
+    values = {name: texts[name] if name in arrays and (texts[name] or "").startswith("[") else values[name] for name in columns}
+    for name, kind in columns.items():
+        if kind == "timestamp with time zone" and values[name]:
+            values[name] = values[name].replace("+00:00", "Z")
+    return Row(texts, {name: json.loads(text) if text else [] for name, text in zip(arrays, elements)}, values, is_in)
 
 
 # --- readers ---
