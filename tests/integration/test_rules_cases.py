@@ -34,6 +34,27 @@ def resets(one):
 TEXT = "create table t (id int primary key, code text unique, status text, body text)"
 
 
+def test_an_id_that_the_replica_identity_does_not_have_may_have_changed(world):
+    one = world({"id": ["code"], "channels": ["all"]}, TEXT)
+    one.sql("insert into t values (1, 'a'); update t set code = 'b'")
+    one.settle()
+
+    # Nobody can say that "a" is gone.
+    assert shapes(one, "all") == [(1, "insert", "a"), (3, "update", "b")]
+    assert resets(one) == [("T", "unroutable", 3)]
+
+
+def test_an_old_id_of_a_row_that_may_have_been_hidden(world):
+    one = world({"where": "status = 'open'", "channels": ["all"]}, TEXT)
+    one.sql("insert into t values (1, 'a', 'open')")
+    one.sql("update t set id = 2")
+    one.settle()
+
+    # Had it been hidden its old id would be nobody's business; had it not, it must go.
+    assert shapes(one, "all") == [(1, "insert", "1"), (3, "insert", "2")]
+    assert resets(one) == [("T", "unroutable", 3)]
+
+
 def test_a_row_that_may_have_been_hidden_stays_without_a_reset(world):
     one = world({"where": "status = 'open'", "channels": ["all"]}, TEXT + "; alter table t alter body set storage external")
     one.sql("insert into t values (1, 'a', 'closed', repeat('x', 5000)); update t set status = 'open'")
