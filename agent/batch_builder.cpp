@@ -179,10 +179,15 @@ void BatchBuilder::append_data(const Route& found, const Change& change) {
     auto& out = batch_.bytes;
     const auto& rule = *found.rule;
     auto is_large = text_bytes(*found.row) > limits_.action_bytes;
+    // Whoever keeps the rows of several channels together has just been told to remove it.
+    auto is_removed_elsewhere =
+        std::any_of(routes_.routes.begin(), routes_.routes.end(), [&](const Route& other) {
+            return other.action == Action::remove && other.rule->model == rule.model;
+        });
     // What was too large then, or is now, is not in the reader's copy to be changed.
-    auto is_update = rule.rule->data != DataKind::full && found.action == Action::update &&
-                     change.old_kind == Change::OldTuple::full && !is_large &&
-                     text_bytes(*change.old_tuple) <= limits_.action_bytes;
+    auto is_update = !is_removed_elsewhere && rule.rule->data != DataKind::full &&
+                     found.action == Action::update && change.old_kind == Change::OldTuple::full &&
+                     !is_large && text_bytes(*change.old_tuple) <= limits_.action_bytes;
     if (is_update) {
         RowUpdate update{*change.old_tuple, *change.new_tuple, rule.is_old_null_unknown};
         auto is_delta = rule.rule->data == DataKind::delta;

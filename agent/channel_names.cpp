@@ -20,8 +20,9 @@ ChannelNames::Outcome ChannelNames::append(const TableRule& rule, const KnownRow
             return Outcome::unknown;
         }
         name_.clear();
+        tries_ = 0;
         extend(parts, 0);
-        if (slices_.size() - first_ > channels_max) {
+        if (slices_.size() - first_ > channels_max || tries_ > tries_max) {
             slices_.resize(first_);
             return Outcome::too_many;
         }
@@ -49,7 +50,7 @@ bool ChannelNames::read_values(const std::vector<Part>& parts, const KnownRow& r
 
 // Appends the rest of a name, from one part on, in each way that there is.
 void ChannelNames::extend(const std::vector<Part>& parts, std::size_t at) {
-    if (slices_.size() - first_ > channels_max) return;
+    if (slices_.size() - first_ > channels_max || tries_ > tries_max) return;
     if (at == parts.size()) return add(name_);
     const auto& part = parts[at];
     auto size = name_.size();
@@ -72,6 +73,7 @@ void ChannelNames::extend(const std::vector<Part>& parts, std::size_t at) {
 }
 
 void ChannelNames::add(std::string_view name) {
+    ++tries_;
     if (name.size() > channel_bytes_max) {
         has_too_long_ = true;
         return;

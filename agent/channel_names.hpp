@@ -18,10 +18,12 @@ public:
     enum class Outcome {
         known,
         unknown,   // A column of theirs is not told.
-        too_many,  // More than channels_max.
+        too_many,  // More than channels_max, or tries_max.
     };
     // A row of an array of members has no more channels than this.
     static constexpr std::size_t channels_max = 1024;
+    // Nor are more names of one template tried, of which most may be too long.
+    static constexpr std::size_t tries_max = 64 * channels_max;
 
     // Appends the channels of a row, each once. One that reads a null, a JSON key that is not there
     // or no element of an array does not exist for it, nor one whose name is too long. Throws
@@ -56,6 +58,7 @@ private:
     std::string bytes_;
     std::vector<Slice> slices_;
     std::size_t first_ = 0;  // Of the row at hand.
+    std::size_t tries_ = 0;  // Of the template at hand.
     std::string name_;
     std::vector<NestedValues> nested_;  // Of each part of the template at hand.
     std::vector<const Value*> values_;

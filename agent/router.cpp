@@ -78,7 +78,7 @@ namespace {
 constexpr std::string_view lacks_columns =
     "the replica identity lacks a column of its channels, id or where";
 constexpr std::string_view may_have_moved =
-    "the replica identity lacks a column of the channels or of where, so nobody can tell whether "
+    "the replica identity lacks a column of the channels, id or where, so nobody can tell whether "
     "the update moved the row";
 constexpr std::string_view has_too_many = "the row has more than 1,024 channels";
 
@@ -196,13 +196,14 @@ void Routing::update() {
         if (was_in == Membership::unknown || !is_from_known) return cannot_route(may_have_moved);
         return add_removal(from);
     }
-    if (is_from_known && was_in == Membership::in) return move(from, to);
-    // Where the row was before is not told. It is put where it is now, which is all that there is
-    // to tell unless it has moved.
+    auto is_id_told = is_id_known(before_);
+    if (is_from_known && is_id_told && was_in == Membership::in) return move(from, to);
+    // Where the row was before, or under which id, is not told. It is put where it is now, which is
+    // all that there is to tell unless it has moved.
     auto is_renamed = has_id_changed();
-    if (is_renamed && was_in == Membership::in) add_removal(to);
+    if (is_renamed && is_id_told && was_in == Membership::in) add_removal(to);
     add(is_renamed ? Action::insert : Action::update, true, after_.tuple(), to);
-    auto stays = is_from_known && partition(from, to) == from.end;
+    auto stays = is_from_known && is_id_told && !is_renamed && partition(from, to) == from.end;
     if (!stays) cannot_route(may_have_moved);
 }
 

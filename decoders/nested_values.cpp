@@ -5,6 +5,8 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
+
 namespace walcast {
 
 namespace ondemand = simdjson::ondemand;
@@ -31,6 +33,18 @@ void NestedValues::add(std::string_view text) {
     bytes_ += text;
 }
 
+// What is there a million times would otherwise be looked at as often.
+void NestedValues::keep_each_once() {
+    auto text = [&](const Slice& slice) {
+        return std::string_view(bytes_).substr(slice.begin, slice.size);
+    };
+    std::sort(slices_.begin(), slices_.end(),
+              [&](const Slice& a, const Slice& b) { return text(a) < text(b); });
+    auto end = std::unique(slices_.begin(), slices_.end(),
+                           [&](const Slice& a, const Slice& b) { return text(a) == text(b); });
+    slices_.erase(end, slices_.end());
+}
+
 void NestedValues::read_array(const JsonType& array, std::string_view text) {
     clear();
     if (text.starts_with('[')) text.remove_prefix(std::min(text.find('=') + 1, text.size()));
@@ -51,6 +65,7 @@ void NestedValues::read_array(const JsonType& array, std::string_view text) {
         }
     } while (depth > 0);
     in.expect_end();
+    keep_each_once();
 }
 
 // --- JSON ---
@@ -129,6 +144,7 @@ void NestedValues::read_json(std::string_view document, std::span<const std::str
                    parsed.get_value().get(root) == simdjson::SUCCESS &&
                    parser_->read(*this, root, keys);
     if (!is_read) throw ValueError("not a JSON document");
+    keep_each_once();
 }
 
 }  // namespace walcast

@@ -19,13 +19,13 @@ public:
     ~NestedValues();
     NestedValues(NestedValues&&) noexcept;
 
-    // Takes the elements of an array, of whatever dimensions; nulls are left out. Throws
-    // ValueError.
+    // Takes the elements of an array, of whatever dimensions, each once and in order; nulls are
+    // left out. Throws ValueError.
     void read_array(const JsonType& array, std::string_view text);
 
-    // Takes what a JSON document has under `keys`: a scalar, or the scalars of an array; nothing
-    // where it has none. Of a key that is there twice the last one counts, as for Postgres. Strings
-    // are as they mean, all else is as it is written. Throws ValueError.
+    // Takes what a JSON document has under `keys`: a scalar, or the scalars of an array, likewise;
+    // nothing where it has none. Of a key that is there twice the last one counts, as for Postgres.
+    // Strings are as they mean, all else is as it is written. Throws ValueError.
     void read_json(std::string_view document, std::span<const std::string> keys);
 
     std::size_t size() const { return slices_.size(); }
@@ -42,6 +42,7 @@ private:
     };
     void clear();
     void add(std::string_view text);
+    void keep_each_once();
 
     std::string bytes_;
     std::vector<Slice> slices_;

@@ -263,7 +263,8 @@ static Lines actions_of(const Lines& lines) {
         auto channel = line.substr(0, line.find('\t') + 1);
         auto open = line.find("\"sync\":[");
         if (open == std::string::npos) {  // A reset.
-            actions.push_back(channel + line.substr(line.find("\"modelName\"")));
+            auto begin = std::min(line.find("\"modelName\""), line.find("\"reason\""));
+            actions.push_back(channel + line.substr(begin));
             continue;
         }
         auto body = line.substr(open + 8, line.size() - open - 10);

@@ -420,9 +420,9 @@ class Agent(Server):
 def config(postgres, redis, rules, **overrides):
     """A configuration file's text.
 
-    `postgres` and `redis` are servers or URLs. A rule is a dict of table, model, channels, unroutable. Overrides:
-    db, slot, publication, plugin, format_version, streaming, spool, origin, bad_rows, prefix, history (a dict of
-    length and age), values (a dict of numbers and bytea).
+    `postgres` and `redis` are servers or URLs. A rule is a dict of its keys. Overrides:
+    db, slot, publication, plugin, format_version, streaming, spool, origin, bad_rows, prefix, channel_prefix, history (a
+    dict of length and age), values (a dict of numbers and bytea).
     """
     source = {"url": postgres if isinstance(postgres, str) else postgres.url(overrides.pop("db", "postgres"))}
     for key, default in (("slot", "walcast"), ("publication", "walcast"), ("plugin", None), ("format_version", None),
@@ -432,6 +432,8 @@ def config(postgres, redis, rules, **overrides):
             source[key] = value
     target = {"url": redis if isinstance(redis, str) else redis.url(), "prefix": overrides.pop("prefix", "walcast:"),
               "history": overrides.pop("history", {"length": 100000, "age": "24h"})}
+    if "channel_prefix" in overrides:
+        target["channel_prefix"] = overrides.pop("channel_prefix")
     values = overrides.pop("values", None)
     assert not overrides, f"unknown overrides: {overrides}"
     sections = [_table("[source]", source), _table("[redis]", target)] + [_table("[[rule]]", rule) for rule in rules]
@@ -445,7 +447,8 @@ def _table(header, values):
 
 def _toml(value):
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value)  # Strings, numbers and booleans are the same in both.
+    # Strings, numbers and booleans are the same in both, but for DEL and what JSON would write as surrogate pairs.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
