@@ -1,5 +1,6 @@
 #include "agent/concurrency.hpp"
 #include "agent/config.hpp"
+#include "agent/doctor.hpp"
 #include "agent/errors.hpp"
 #include "agent/log.hpp"
 #include "agent/output.hpp"
@@ -25,7 +26,7 @@ using namespace walcast;
 
 namespace {
 
-enum ExitCode { exit_done = 0, exit_failed = 1, exit_wrong_usage = 2 };
+enum ExitCode { exit_done = 0, exit_failed = 1, exit_wrong_usage = 2, exit_found = 3 };
 
 struct Options {
     std::string config_file;
@@ -146,6 +147,18 @@ int run_drop(const Options& options) {
     return run_until_signal([&] { return drop(config, doing, say); }, Interrupted::is_failure);
 }
 
+int run_doctor(const Options& options) {
+    auto config = load_for_work(options);
+    Diagnosis diagnosis;
+    auto examine = [&]() -> asio::awaitable<void> { diagnosis = co_await doctor(config); };
+    auto code = run_until_signal(examine, Interrupted::is_failure);
+    if (code != exit_done) return code;
+    const auto& findings = diagnosis.findings;
+    fmt::print("{}", options.is_json ? show_json(findings) : show_text(findings));
+    if (!diagnosis.is_whole) return exit_failed;
+    return findings.empty() ? exit_done : exit_found;
+}
+
 bool is_redis_url(const std::string& source) {
     return source.starts_with("redis://") || source.starts_with("rediss://") ||
            source.starts_with("unix://");
@@ -260,6 +273,16 @@ int main(int argc, char** argv) {
     init_command->add_flag("--dry-run", options.is_dry_run, "Only print the SQL");
     init_command->footer("Example: walcast init --dry-run");
     init_command->callback([&] { command = [&] { return run_init(options); }; });
+
+    auto* doctor_command = app.add_subcommand(
+        "doctor",
+        "Check all that `run` needs, and each rule against the live schema; changes nothing");
+    add_config(*doctor_command);
+    doctor_command->add_flag("--json", options.is_json, "One JSON object, for programs");
+    doctor_command->footer(
+        "Exit codes: 0 nothing found, 1 a server cannot be reached, 2 wrong configuration,\n"
+        "3 something found. Example: walcast doctor --config walcast.toml");
+    doctor_command->callback([&] { command = [&] { return run_doctor(options); }; });
 
     auto* drop_command = app.add_subcommand(
         "drop", "Remove slot and publication, so that the slot cannot fill the disk");

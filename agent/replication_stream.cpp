@@ -3,6 +3,7 @@
 #include "agent/describe.hpp"
 #include "agent/errors.hpp"
 #include "agent/setup.hpp"
+#include "agent/slot.hpp"
 
 #include <fmt/format.h>
 
@@ -142,50 +143,14 @@ asio::awaitable<void> ReplicationStream::identify() {
 }
 
 asio::awaitable<void> ReplicationStream::check_slot() {
-    const auto& slot = settings_.slot;
-    auto sql = fmt::format(
-        "SELECT slot_type, plugin, database, two_phase, wal_status, confirmed_flush_lsn, "
-        "active_pid, "
-        "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE "
-        "pg_current_wal_flush_lsn() END FROM "
-        "pg_replication_slots "
-        "WHERE slot_name = {}",
-        quote_literal(slot));
-    auto rows = co_await connection_.query(std::move(sql), "look the slot up");
-    if (rows.empty())
-        throw SetupError(
-            fmt::format("postgres: slot \"{}\" does not exist: run `walcast init`", slot));
-    const auto& row = rows[0];
-    if (row[0] != "logical")
-        throw SetupError(fmt::format(
-            "postgres: slot \"{}\" is a physical one: name another in [source] slot", slot));
-    if (row[1] != name_of(settings_.plugin))
-        throw SetupError(fmt::format(
-            "postgres: slot \"{}\" has plugin {}, not {}: set [source] plugin, name another in "
-            "[source] slot, or `walcast drop` and `walcast init`",
-            slot, row[1], name_of(settings_.plugin)));
-    if (row[2] != connection_.database())
-        throw SetupError(fmt::format(
-            "postgres: slot \"{}\" belongs to database {}, not {}: name another in [source] slot",
-            slot, row[2], connection_.database()));
-    if (row[3] == "t")
-        throw SetupError(fmt::format(
-            "postgres: slot \"{}\" was made with two_phase: rows of prepared transactions would "
-            "not be sent again once confirmed. `walcast drop` and `walcast init` make one without",
-            slot));
-    if (row[4] == "lost")
-        throw SetupError(fmt::format(
-            "postgres: slot \"{}\" is lost, its WAL was removed (max_slot_wal_keep_size): "
-            "`walcast drop`, then `walcast init`; clients then get a reset",
-            slot));
-    if (!row[6].empty() && !settings_.is_temporary)
-        throw SlotActive(fmt::format("postgres: slot \"{}\" is active for PID {}", slot, row[6]));
-    if (row[5].empty())
-        throw PgError(fmt::format("postgres: slot \"{}\" is still being created", slot));
-    facts_.confirmed_lsn = to_lsn(row[5]);
+    auto slot = co_await read_slot(connection_, settings_.slot, settings_.plugin);
+    if (!slot.active_pid.empty() && !settings_.is_temporary)
+        throw SlotActive(fmt::format("postgres: slot \"{}\" is active for PID {}", settings_.slot,
+                                     slot.active_pid));
+    facts_.confirmed_lsn = slot.confirmed_lsn;
     // Not the end that IDENTIFY_SYSTEM told: whoever had the slot until just now may have got
     // further.
-    facts_.wal_end = std::max(facts_.wal_end, to_lsn(row[7]));
+    facts_.wal_end = std::max(facts_.wal_end, slot.wal_end);
 }
 
 // On PostgreSQL 14 to 17 a missing publication shows only when the first change is decoded; on 18

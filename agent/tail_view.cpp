@@ -1,5 +1,7 @@
 #include "agent/tail_view.hpp"
 
+#include "agent/harmless.hpp"
+
 #include <fmt/format.h>
 #include <simdjson.h>
 
@@ -93,21 +95,6 @@ std::string_view colour_of(std::string_view action) {
     if (action == "insert") return green;
     if (action == "delete") return red;
     return yellow;
-}
-
-// Row data is anybody's: what could steer a terminal becomes visible.
-void append_harmless(std::string& out, std::string_view text) {
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        auto byte = static_cast<unsigned char>(text[i]);
-        auto is_c1 = byte == 0xC2 && i + 1 < text.size() &&
-                     static_cast<unsigned char>(text[i + 1]) >= 0x80 &&
-                     static_cast<unsigned char>(text[i + 1]) < 0xA0;
-        if (is_c1) ++i;
-        if (is_c1 || byte == 0x7F || byte < 0x20)
-            out += byte == '\n' || byte == '\r' || byte == '\t' ? " " : "?";
-        else
-            out += text[i];
-    }
 }
 
 class Line {
