@@ -243,10 +243,11 @@ void BatchBuilder::reset_unroutable(const Change& change, SyncId sync_id) {
         auto policy = rule->rule->unroutable;
         if (is_told_first(*rule->rule, change.relation, why))
             notice(*change.relation,
-                   fmt::format("rule={} a change cannot be routed: {}. unroutable={}, and `walcast "
-                               "doctor` says what mends it",
-                               rule->rule->place_of("table"), why,
-                               policy == Unroutable::reset ? "reset" : "skip"));
+                   fmt::format(
+                       "rule={} a change cannot be routed: {}; unroutable={}. `walcast doctor` "
+                       "has the statement that mends it",
+                       rule->rule->place_of("table"), why,
+                       policy == Unroutable::reset ? "reset" : "skip"));
         if (policy != Unroutable::reset) continue;
         if (!is_first_reset(rule->model)) continue;
         model_json = rule->model_json;

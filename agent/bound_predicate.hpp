@@ -37,12 +37,12 @@ private:
         SqlType type = SqlType::other;
         Test test = Test::holds;
         bool is_negated = false;
-        std::vector<Literal> literals;
+        std::vector<Literal> literals = {};
     };
     struct Node {
         Predicate::Node::Kind kind = Predicate::Node::Kind::condition;
         std::size_t size = 1;  // As Predicate::Node.
-        Condition condition;
+        Condition condition = {};
     };
 
     static Condition bind(const Predicate::Condition& condition, const Relation& relation,

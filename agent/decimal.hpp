@@ -13,8 +13,8 @@ struct Decimal {
     int sign = 0;                // -1, 0, 1
     std::int64_t magnitude = 0;  // Digits before the point; below 0: zeros behind it.
     // The digits: of both, one after the other. The first is not 0.
-    std::string_view head;
-    std::string_view tail;
+    std::string_view head = {};
+    std::string_view tail = {};
 };
 
 // As Postgres prints a number, or as SQL writes one: 12.50, -.5, 1e6; and NaN, Infinity, -Infinity.

@@ -96,7 +96,7 @@ WITH RECURSIVE needed(oid) AS (
         WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) part(oid)
     WHERE part.oid <> 0)
 SELECT t.oid,
-    CASE WHEN t.typtype = 'd' THEN 'domain' WHEN t.typtype = 'c' THEN 'composite'
+    CASE WHEN t.typtype = 'd' THEN 'domain' WHEN t.typtype = 'c' THEN 'composite' WHEN t.typtype = 'e' THEN 'enum'
         WHEN t.typelem <> 0 AND t.typlen = -1 AND t.typsubscript = 'pg_catalog.array_subscript_handler'::regproc THEN 'array'
         WHEN (SELECT p.proname FROM pg_proc p WHERE p.oid = t.typoutput) = 'hstore_out' THEN 'hstore'
         ELSE 'base' END,
@@ -112,6 +112,7 @@ static TypeDescription::Kind to_kind(std::string_view text) {
     using Kind = TypeDescription::Kind;
     if (text == "domain") return Kind::domain;
     if (text == "composite") return Kind::composite;
+    if (text == "enum") return Kind::enumeration;
     if (text == "array") return Kind::array;
     if (text == "hstore") return Kind::hstore;
     return Kind::base;

@@ -8,11 +8,11 @@
 
 namespace walcast {
 
-// A predicate as a rule writes it: SQL, a row filter's subset (docs/predicates.md).
+// A predicate as a rule writes it: part of the SQL that a publication's row filter takes.
 struct Predicate {
     struct Literal {
         enum class Kind { number, string, boolean } kind = Kind::number;
-        std::string text;  // A string's without its quotes.
+        std::string text = {};  // A string's without its quotes.
         std::size_t offset = 0;
 
         bool operator==(const Literal&) const = default;
@@ -41,7 +41,7 @@ struct Predicate {
     struct Node {
         enum class Kind { all_of, any_of, negation, condition } kind = Kind::condition;
         std::size_t size = 1;  // It, and all nodes below it, which follow it.
-        Condition condition;
+        Condition condition = {};
 
         bool operator==(const Node&) const = default;
     };

@@ -8,8 +8,8 @@ namespace walcast {
 
 struct PredicateToken {
     enum class Kind { word, quoted_name, number, string, symbol, end } kind = Kind::end;
-    std::string text;        // Words in lower case; names and strings without their quotes.
-    std::string_view shown;  // As it is written.
+    std::string text = {};        // Words in lower case; names and strings without their quotes.
+    std::string_view shown = {};  // As it is written.
     std::size_t offset = 0;
 
     bool is(Kind wanted, std::string_view wanted_text) const {

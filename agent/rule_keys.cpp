@@ -42,7 +42,7 @@ private:
         rule_.places[key] = {source.begin.line, source.begin.column + (is_plain ? 1U : 0U)};
     }
     std::string text();
-    std::vector<std::string> list(std::string_view of);
+    std::vector<std::string> list(std::string_view one);
     void read_channels();
     void read_rename();
     void read_operations();
@@ -63,9 +63,9 @@ std::string RuleKey::text() {
     return *value;
 }
 
-std::vector<std::string> RuleKey::list(std::string_view of) {
+std::vector<std::string> RuleKey::list(std::string_view one) {
     const auto* array = node_.as_array();
-    if (array == nullptr) fail(fmt::format("expected a list of {}: {} = [\"...\"]", of, name_));
+    if (array == nullptr) fail(fmt::format("expected a list of strings: {} = [\"...\"]", name_));
     std::vector<std::string> texts;
     for (const auto& item : *array) {
         auto value = item.value_exact<std::string>();
@@ -75,12 +75,12 @@ std::vector<std::string> RuleKey::list(std::string_view of) {
             fail(item.source().begin, fmt::format("{}: \"{}\" is there twice", name_, *value));
         texts.push_back(*value);
     }
-    if (texts.empty()) fail(fmt::format("expected at least one of {}", of));
+    if (texts.empty()) fail(fmt::format("expected at least one {}", one));
     return texts;
 }
 
 void RuleKey::read_channels() {
-    auto texts = list("channels");
+    auto texts = list("channel");
     for (std::size_t i = 0; i < texts.size(); ++i) {
         try {
             rule_.channels.push_back(parse_channel_template(texts[i]));
@@ -104,7 +104,7 @@ void RuleKey::read_predicate(std::optional<Predicate>& predicate) {
 
 void RuleKey::read_operations() {
     constexpr std::array<std::string_view, 3> names{"insert", "update", "delete"};
-    auto words = list("operations");
+    auto words = list("operation");
     rule_.operations = 0;
     for (std::size_t i = 0; i < words.size(); ++i) {
         const auto* found = std::find(names.begin(), names.end(), words[i]);
@@ -153,7 +153,7 @@ void RuleKey::read() {
     } else if (name_ == "model") {
         rule_.model = text();
     } else if (name_ == "id") {
-        rule_.id = list("columns");
+        rule_.id = list("column");
     } else if (name_ == "channels") {
         read_channels();
     } else if (name_ == "where") {
@@ -163,9 +163,9 @@ void RuleKey::read() {
     } else if (name_ == "operations") {
         read_operations();
     } else if (name_ == "columns") {
-        rule_.columns = list("columns");
+        rule_.columns = list("column");
     } else if (name_ == "exclude") {
-        rule_.exclude = list("columns");
+        rule_.exclude = list("column");
     } else if (name_ == "rename") {
         read_rename();
     } else if (name_ == "data") {

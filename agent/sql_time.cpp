@@ -45,14 +45,15 @@ std::int64_t days_in(std::int64_t year, std::int64_t month) {
     return days[static_cast<std::size_t>(month - 1)] + (month == 2 && is_leap(year) ? 1 : 0);
 }
 
-// Since 1970-01-01 of the Gregorian calendar without end, in which year 0 is 1 BC.
+// Since 2000-01-01, as Postgres counts (from 1970 on its last year would not fit), in the Gregorian
+// calendar without end, of which year 0 is 1 BC.
 std::int64_t days_since_epoch(std::int64_t year, std::int64_t month, std::int64_t day_of_month) {
     if (month <= 2) --year;
     auto era = (year >= 0 ? year : year - 399) / 400;
     auto year_of_era = year - era * 400;
     auto day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day_of_month - 1;
     auto day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return era * 146'097 + day_of_era - 719'468;
+    return era * 146'097 + day_of_era - 730'425;
 }
 
 Number take_date(std::string_view& text, bool is_bc) {

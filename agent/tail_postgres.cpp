@@ -18,10 +18,8 @@ static bool is_wanted(const TailOptions& options, const PublishableTable& table)
     if (options.tables.empty()) return true;
     return std::any_of(
         options.tables.begin(), options.tables.end(), [&](const std::string& pattern) {
-            Rule rule{.table = pattern.find('.') == std::string::npos ? "*." + pattern : pattern,
-                      .model = {},
-                      .channels = {},
-                      .id = {}};
+            Rule rule;
+            rule.table = pattern.find('.') == std::string::npos ? "*." + pattern : pattern;
             return matches_table(rule, table.schema, table.name);
         });
 }
@@ -131,8 +129,9 @@ static asio::awaitable<void> show_stream(PgConnection& connection, std::string c
         return output.print(view.render(channel, message));
     });
     // One channel, named as nothing else; each table is its own model.
-    std::vector<Rule> rules{
-        {.table = "*.*", .model = {}, .channels = {parse_channel_template("tail")}, .id = {}}};
+    std::vector<Rule> rules(1);
+    rules[0].table = "*.*";
+    rules[0].channels.push_back(parse_channel_template("tail"));
     Session::Memory memory;
     Session::Settings settings{.stream = {.conninfo = conninfo,
                                           .slot = name,

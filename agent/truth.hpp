@@ -28,7 +28,7 @@ public:
             (a.has(neither) && b.has(yes | neither)) || (b.has(neither) && a.has(yes | neither));
         return made_of(a.has(yes) && b.has(yes), a.has(no) || b.has(no), is_null);
     }
-    friend constexpr Truth operator|(Truth a, Truth b) { return !(!a & !b); }
+    friend constexpr Truth operator|(Truth a, Truth b) { return !((!a) & (!b)); }
     friend constexpr bool operator==(Truth, Truth) = default;
 
 private:

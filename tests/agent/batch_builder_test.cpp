@@ -1,5 +1,6 @@
 #include "agent/batch_builder.hpp"
 
+#include "agent/errors.hpp"
 #include "tests/support/batches.hpp"
 #include "tests/support/changes.hpp"
 #include "tests/support/relations.hpp"
@@ -22,6 +23,10 @@ static Relation notes() {
 }
 static Relation full_notes() {
     return relation_of("notes").key("id").column("room").column("body").full_identity();
+}
+// Whose key tells the channel, too.
+static Relation keyed_notes() {
+    return relation_of("notes").key("id").key("room", 25).column("body");
 }
 static RuleBuilder note_rule() {
     return rule_for("public.notes").model("Note").id({"id"}).channel("r:{room}");
@@ -74,7 +79,7 @@ TEST(BatchBuilder, WritesADeleteWithoutData) {
 }
 
 TEST(BatchBuilder, GivesAnUpdateItsSecondId) {
-    auto relation = notes();
+    auto relation = keyed_notes();
     BuilderFixture fixture({note_rule()});
 
     fixture.builder.add(update_of(relation).with("id", "7").with("room", "a").change(), 42);
@@ -180,12 +185,17 @@ TEST(BatchBuilder, CutsALongRunOnceItIsLongEnough) {
 }
 
 TEST(BatchBuilder, NeverCutsBetweenTheActionsOfOneChange) {
-    auto relation = notes();
+    auto relation = keyed_notes();
     BuilderFixture fixture({note_rule()}, {.message_bytes = 1});
 
     // A changed id is a delete and an insert on one channel.
-    fixture.builder.add(
-        update_of(relation).with("id", "8").with("room", "a").was("id", "7").change(), 1);
+    fixture.builder.add(update_of(relation)
+                            .with("id", "8")
+                            .with("room", "a")
+                            .was("id", "7")
+                            .was("room", "a")
+                            .change(),
+                        1);
 
     EXPECT_EQ(outline(fixture.builder.take({})), "r:a@1+2");
 }
@@ -294,7 +304,7 @@ TEST(BatchBuilder, SendsWhatEndsWithTheFirstIdBeforeWhatEndsWithTheSecond) {
 // --- unchanged and omitted ---
 
 TEST(BatchBuilder, ListsValuesThatTheStreamDoesNotCarry) {
-    auto relation = notes();
+    auto relation = keyed_notes();
     BuilderFixture fixture({note_rule()});
 
     fixture.builder.add(
@@ -303,6 +313,106 @@ TEST(BatchBuilder, ListsValuesThatTheStreamDoesNotCarry) {
     EXPECT_EQ(fixture.lines(),
               Lines{R"(r:a @2 {"syncId":2,"action":"update","modelName":"Note","modelId":"7",)"
                     R"("data":{"id":7,"room":"a"},"unchanged":["body"]})"});
+}
+
+// --- delta and patch ---
+
+TEST(BatchBuilder, SendsOnlyWhatChanged) {
+    auto relation = full_notes();
+    for (auto kind : {DataKind::delta, DataKind::patch}) {
+        BuilderFixture fixture({note_rule().data(kind)});
+
+        fixture.builder.add(update_of(relation)
+                                .with("id", "7")
+                                .with("room", "a")
+                                .with("body", "new")
+                                .was("body", "old")
+                                .change(),
+                            1);
+
+        const auto* data = kind == DataKind::delta
+                               ? R"("dataKind":"delta","data":{"body":"new"}})"
+                               : R"("dataKind":"patch","data":[{"op":"replace","path":"/body",)"
+                                 R"("value":"new"}]})";
+        EXPECT_EQ(fixture.lines(),
+                  Lines{R"(r:a @2 {"syncId":2,"action":"update","modelName":"Note",)"
+                        R"("modelId":"7",)" +
+                        std::string(data)});
+    }
+}
+
+TEST(BatchBuilder, SendsTheWholeRowWhereTheOldOneIsNotTold) {
+    auto relation = keyed_notes();
+    BuilderFixture fixture({note_rule().data(DataKind::delta)});
+
+    fixture.builder.add(update_of(relation).with("id", "7").with("room", "a").change(), 1);
+
+    EXPECT_EQ(fixture.lines(),
+              Lines{R"(r:a @2 {"syncId":2,"action":"update","modelName":"Note","modelId":"7",)"
+                    R"("data":{"id":7,"room":"a","body":null}})"});
+}
+
+TEST(BatchBuilder, SendsTheWholeRowWhereItEnters) {
+    auto relation = full_notes();
+    BuilderFixture fixture({note_rule().data(DataKind::patch)});
+
+    fixture.builder.add(moved_note(relation).change(), 1);
+
+    auto lines = fixture.lines();
+    ASSERT_EQ(lines.size(), 2U);
+    EXPECT_TRUE(lines[1].ends_with(R"("data":{"id":7,"room":"b","body":null}})")) << lines[1];
+}
+
+TEST(BatchBuilder, SendsTheWholeRowWhereTheOldOneWasTooLarge) {
+    auto relation = full_notes();
+    BuilderFixture fixture({note_rule().data(DataKind::delta)}, {.action_bytes = 100});
+
+    fixture.builder.add(update_of(relation)
+                            .with("id", "7")
+                            .with("room", "a")
+                            .with("body", "new")
+                            .was("body", std::string(101, 'x'))
+                            .change(),
+                        1);
+
+    EXPECT_TRUE(contains(fixture.lines().at(0), R"("data":{"id":7,"room":"a","body":"new"}})"));
+}
+
+TEST(BatchBuilder, LeavesOutAndRenamesColumns) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule().exclude({"body"}).rename("room", "roomName").channel("all"),
+                            note_rule().model("Body").columns({"body"})});
+
+    fixture.builder.add(note("7", "a", relation).with("body", "x").change(), 1);
+
+    EXPECT_EQ(fixture.lines(),
+              (Lines{R"(r:a @1 {"syncId":1,"action":"insert","modelName":"Note","modelId":"7",)"
+                     R"("data":{"id":7,"roomName":"a"}},{"syncId":1,"action":"insert",)"
+                     R"("modelName":"Body","modelId":"7","data":{"body":"x"}})",
+                     R"(all @1 {"syncId":1,"action":"insert","modelName":"Note","modelId":"7",)"
+                     R"("data":{"id":7,"roomName":"a"}})"}));
+}
+
+TEST(BatchBuilder, LeavesOutAChannelWhoseNameIsTooLong) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule().channel("all")});
+
+    fixture.builder.add(note("7", std::string(2000, 'x'), relation).change(), 1);
+
+    EXPECT_TRUE(fixture.lines().at(0).starts_with("all @1 "));
+    EXPECT_EQ(fixture.builder.take_notices().size(), 1U);
+}
+
+TEST(BatchBuilder, KeepsNothingOfABadRowWhoseColumnsARuleLeavesOut) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule().exclude({"body"})});
+
+    fixture.builder.set_aside(note("7", "a", relation).with("body", "secret").change(), 1,
+                              "because of secret", "raw secret");
+
+    auto batch = fixture.builder.take({});
+    EXPECT_FALSE(contains(batch.bytes, "secret"));
+    EXPECT_EQ(batch.messages[0].kind, Message::Kind::dead_letter);
 }
 
 TEST(BatchBuilder, LeavesLargeColumnsOutOfAnActionThatIsTooLarge) {
@@ -538,7 +648,7 @@ TEST(BatchBuilder, NoticesWhatCannotBeRoutedOnceATable) {
     auto notices = fixture.builder.take_notices();
     ASSERT_EQ(notices.size(), 1U);
     EXPECT_TRUE(contains(notices[0], "table=public.notes")) << notices[0];
-    EXPECT_TRUE(contains(notices[0], "REPLICA IDENTITY FULL")) << notices[0];
+    EXPECT_TRUE(contains(notices[0], "`walcast doctor` has the statement")) << notices[0];
     EXPECT_TRUE(fixture.builder.take_notices().empty());
 }
 

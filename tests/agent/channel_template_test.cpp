@@ -12,15 +12,17 @@ namespace walcast {
 // The parts as text, columns as `<name>`.
 static std::string show(std::string_view text) {
     std::string out;
-    for (const auto& part : parse_channel_template(text).parts)
-        out += part.is_column ? '<' + part.text + '>' : '[' + part.text + ']';
+    for (const auto& part : parse_channel_template(text).parts) {
+        out += part.is_column ? '<' + part.text : '[' + part.text;
+        for (const auto& key : part.keys) out += " / " + key;
+        out += part.is_column ? '>' : ']';
+    }
     return out;
 }
 
 TEST(ChannelTemplate, HasLiteralTextAndColumns) {
     EXPECT_EQ(show("workspace:{workspace_id}"), "[workspace:]<workspace_id>");
     EXPECT_EQ(show("a:{b}:c:{d}"), "[a:]<b>[:c:]<d>");
-    EXPECT_EQ(show("{a}{b}"), "<a><b>");
     EXPECT_EQ(show("all"), "[all]");
 }
 
@@ -33,6 +35,31 @@ TEST(ChannelTemplate, TakesDoubledBracesAsBraces) {
     EXPECT_EQ(show("a{{b}}c"), "[a{b}c]");
     EXPECT_EQ(show("{{{id}}}"), "[{]<id>[}]");
     EXPECT_EQ(show("{{{{"), "[{{]");
+}
+
+TEST(ChannelTemplate, ReadsKeysOfADocument) {
+    EXPECT_EQ(show("team:{meta.team_id}"), "[team:]<meta / team_id>");
+    EXPECT_EQ(show("{meta.a.b c.d}"), "<meta / a / b c / d>");
+}
+
+TEST(ChannelTemplate, TakesNamesInQuotesAsTheyAre) {
+    EXPECT_EQ(show(R"({"a.b"})"), "<a.b>");
+    EXPECT_EQ(show(R"({"a.b"."}".c:"x""y"})"), R"(<a.b / } / c:"x""y">)");
+    EXPECT_EQ(show(R"({"x""y"})"), R"(<x"y>)");
+}
+
+TEST(ChannelTemplate, KnowsWhichNamesItCanMake) {
+    auto can_make = [](std::string_view text, std::string_view name) {
+        return parse_channel_template(text).can_make(name);
+    };
+
+    EXPECT_TRUE(can_make("walcast:{a}", "walcast:control"));
+    EXPECT_TRUE(can_make("{a}:{b}", "walcast:control"));
+    EXPECT_TRUE(can_make("walcast:c{a}l", "walcast:control"));
+    EXPECT_FALSE(can_make("{a}", "walcast:control"));
+    EXPECT_FALSE(can_make("walcast:x{a}", "walcast:control"));
+    EXPECT_FALSE(can_make("walcast:control:{a}", "walcast:control"));
+    EXPECT_TRUE(can_make("walcast:control", "walcast:control"));
 }
 
 TEST(ChannelTemplate, ReadsAColumnTwice) {
@@ -62,6 +89,11 @@ INSTANTIATE_TEST_SUITE_P(Channel, BadChannelTemplate,
                                                        "no column between the braces at 7"},
                                          WrongTemplate{"todos:id}", "the } at 9 was not opened"},
                                          WrongTemplate{"{id}}", "the } at 5 was not opened"},
+                                         WrongTemplate{"{a}{b}", "between the columns at 4"},
+                                         WrongTemplate{"{a.}", "no key after the dot at 3"},
+                                         WrongTemplate{"{a.b", "the { at 1 is not closed"},
+                                         WrongTemplate{"{\"a}", "the { at 1 is not closed"},
+                                         WrongTemplate{"{\"a\"b}", "after the quoted name"},
                                          WrongTemplate{"todos\n", "control character at 6"},
                                          WrongTemplate{"\x01", "control character at 1"}));
 

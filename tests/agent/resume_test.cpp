@@ -1,7 +1,6 @@
 #include "agent/resume.hpp"
 
 #include "agent/errors.hpp"
-
 #include "tests/support/throws.hpp"
 
 #include <gtest/gtest.h>

@@ -115,6 +115,23 @@ TEST(JsonTypes, MayReferToEachOtherInAnyOrder) {
     }
 }
 
+TEST(JsonTypes, SayWhichTypeADomainIsMadeOf) {
+    JsonTypes types;
+    types.add({{.oid = 20001, .kind = Kind::domain, .of = 20002},
+               {.oid = 20002, .kind = Kind::domain, .of = 1082},
+               {.oid = 20003, .kind = Kind::domain, .of = 20004},
+               {.oid = 20004, .kind = Kind::enumeration},
+               {.oid = 20005}});
+
+    EXPECT_EQ(types.of(20001).oid, 1082U);
+    EXPECT_EQ(types.of(20003).oid, 20004U);
+    EXPECT_TRUE(types.of(20003).is_enum);
+    EXPECT_FALSE(types.of(20005).is_enum);
+    EXPECT_EQ(types.of(1000).oid, 1000U);
+    EXPECT_EQ(types.of(30000).oid, 0U);
+    EXPECT_EQ(written(types, 20003, "ok"), R"("ok")");
+}
+
 TEST(JsonTypes, KeepReferencesWhenATypeIsAddedAgain) {
     JsonTypes types;
     types.add({{.oid = 20001, .kind = Kind::domain, .of = 20002},

@@ -5,11 +5,20 @@
 
 using namespace walcast;
 
+static std::string quoted(const std::string& name) {
+    std::string text = "\"";
+    for (auto character : name) text.append(character == '"' ? 2 : 1, character);
+    return text + '"';
+}
+
+// Not as it was written: any name may stand in quotes.
 static std::string printed(const ChannelTemplate& parsed) {
     std::string text;
     for (const auto& part : parsed.parts) {
         if (part.is_column) {
-            text += '{' + part.text + '}';
+            text += '{' + quoted(part.text);
+            for (const auto& key : part.keys) text += '.' + quoted(key);
+            text += '}';
             continue;
         }
         for (auto character : part.text)
@@ -42,7 +51,16 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
             bytes += part.text.size();
         }
         require(bytes <= size, "the parts are no longer than the text");
-        require(printed(parsed) == text, "printed again it is the same");
+        auto again = parse_channel_template(printed(parsed));
+        require(printed(again) == printed(parsed), "printed and read again it is the same");
+        std::string made;
+        for (const auto& part : parsed.parts) {
+            if (part.is_column)
+                append_channel_value(made, text);
+            else
+                made += part.text;
+        }
+        require(made.size() > 4096 || parsed.can_make(made), "it can make what it makes");
     });
 
     std::string value;

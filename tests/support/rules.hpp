@@ -27,6 +27,34 @@ public:
         rule_.id = std::move(columns);
         return *this;
     }
+    RuleBuilder& where(std::string_view text) {
+        rule_.where = parse_predicate(text);
+        return *this;
+    }
+    RuleBuilder& delete_when(std::string_view text) {
+        rule_.delete_when = parse_predicate(text);
+        return *this;
+    }
+    RuleBuilder& only(Action action) {
+        rule_.operations = 1U << static_cast<unsigned>(action);
+        return *this;
+    }
+    RuleBuilder& columns(std::vector<std::string> names) {
+        rule_.columns = std::move(names);
+        return *this;
+    }
+    RuleBuilder& exclude(std::vector<std::string> names) {
+        rule_.exclude = std::move(names);
+        return *this;
+    }
+    RuleBuilder& rename(std::string from, std::string to) {
+        rule_.rename.emplace_back(std::move(from), std::move(to));
+        return *this;
+    }
+    RuleBuilder& data(DataKind kind) {
+        rule_.data = kind;
+        return *this;
+    }
     RuleBuilder& unroutable(Unroutable policy) {
         rule_.unroutable = policy;
         return *this;
