@@ -66,7 +66,7 @@ ORDER BY n.nspname, c.relname)";
 
 // Every partition that holds rows, with the columns of its identity.
 constexpr std::string_view partitions_sql = R"(
-SELECT pg_partition_root(c.oid), c.oid, n.nspname, c.relname, c.relreplident, {}, a.attname
+SELECT pg_partition_root(c.oid)::oid, c.oid, n.nspname, c.relname, c.relreplident, {}, a.attname
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
     AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END

@@ -58,6 +58,11 @@ std::vector<std::string> words_of(std::string_view name) {
     return words;
 }
 
+// `token2` is another token.
+std::string_view without_digits(std::string_view word) {
+    return word.substr(0, word.find_last_not_of("0123456789") + 1);
+}
+
 }  // namespace
 
 bool looks_secret(std::string_view column) {
@@ -65,11 +70,11 @@ bool looks_secret(std::string_view column) {
     if (words.empty() || is_one_of(harmless_ends, words.back())) return false;
     if (words.size() > 1 && is_one_of(harmless_beginnings, words.front())) return false;
     for (std::size_t i = 0; i < words.size(); ++i) {
-        if (is_one_of(secret_words, words[i])) return true;
+        if (is_one_of(secret_words, without_digits(words[i]))) return true;
         std::string phrase;
         for (auto j = i; j < words.size() && j < i + 3; ++j) {
             phrase += words[j];
-            if (is_one_of(secret_phrases, phrase)) return true;
+            if (is_one_of(secret_phrases, without_digits(phrase))) return true;
         }
     }
     return false;
