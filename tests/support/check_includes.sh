@@ -58,7 +58,7 @@ only_in 'xxhash' agent/numbering.cpp
 only_in 'simdjson' agent/tail_view.cpp decoders/nested_values.cpp decoders/utf8.cpp decoders/wal2json_frame.cpp
 
 # What decides is free of the loop, of logs and of the wall clock.
-pure=(agent/{backoff,batch_builder,bound_predicate,catalog,channel_template,config,config_keys,decimal,errors,like,numbering,predicate}.{cpp,hpp}
+pure=(agent/{backoff,batch_builder,bound_predicate,catalog,channel_template,config,config_keys,decimal,doctor_facts,doctor_finding,doctor_identity,doctor_mends,doctor_rules,errors,harmless,like,numbering,predicate}.{cpp,hpp}
     agent/{predicate_token,router,spool,sql_time,sql_value,tail_view}.{cpp,hpp})
 refuse "pure: no Asio, no log" < <(includes "${pure[@]}" |
     grep -E ':(boost/asio|agent/(log|concurrency|session|pg_connection)\.hpp)' || true)
