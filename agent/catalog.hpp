@@ -18,8 +18,8 @@ struct PrimaryKey {
     std::uint32_t oid = 0;  // Of the table.
     std::vector<std::string> columns;
 };
-// Old rows of this table may lack any column but the key, though its identity is full: it is
-// partitioned, and some partition's is another one.
+// Old rows of this table may lack columns of its replica identity, and say null for them: it is
+// partitioned, and some partition's identity is another one.
 struct PartialOldRows {
     std::uint32_t oid = 0;
 };

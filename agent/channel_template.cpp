@@ -151,4 +151,52 @@ bool ChannelTemplate::can_make(std::string_view name) const {
     return reached[name.size()];
 }
 
+namespace {
+
+// A template as a pattern: each element a byte of its text, or any number of bytes of a value.
+struct Element {
+    bool is_value = false;
+    char byte = 0;
+};
+
+std::vector<Element> pattern_of(const ChannelTemplate& channel) {
+    std::vector<Element> pattern;
+    for (const auto& part : channel.parts) {
+        if (part.is_column) pattern.push_back({.is_value = true});
+        for (std::size_t i = 0; !part.is_column && i < part.text.size(); ++i)
+            pattern.push_back({.byte = part.text[i]});
+    }
+    return pattern;
+}
+
+// Can a value hold it? Any other byte stands there as %XX.
+bool is_of_values(const Element& element) {
+    return element.is_value || is_in_channel_values(element.byte) || element.byte == '%';
+}
+
+}  // namespace
+
+bool can_make_same(const ChannelTemplate& a, const ChannelTemplate& b) {
+    auto first = pattern_of(a);
+    auto second = pattern_of(b);
+    // Whether what is left of both, from their i-th and j-th element on, can be the same.
+    std::vector<std::vector<bool>> same(first.size() + 1,
+                                        std::vector<bool>(second.size() + 1, false));
+    for (auto i = first.size() + 1; i-- > 0;) {
+        for (auto j = second.size() + 1; j-- > 0;) {
+            auto is_end = i == first.size() && j == second.size();
+            auto left = i < first.size() && first[i].is_value;
+            auto right = j < second.size() && second[j].is_value;
+            auto both = i < first.size() && j < second.size();
+            // A value ends, or takes the other's next element.
+            same[i][j] =
+                is_end || (left && same[i + 1][j]) || (right && same[i][j + 1]) ||
+                (left && both && is_of_values(second[j]) && same[i][j + 1]) ||
+                (right && both && is_of_values(first[i]) && same[i + 1][j]) ||
+                (!left && !right && both && first[i].byte == second[j].byte && same[i + 1][j + 1]);
+        }
+    }
+    return same[0][0];
+}
+
 }  // namespace walcast

@@ -23,6 +23,10 @@ struct ChannelTemplate {
     bool can_make(std::string_view name) const;
 };
 
+// Whether two rows could give the same name, one by each of these. What types say of values is not
+// looked at, so that it may say yes where no two rows do.
+bool can_make_same(const ChannelTemplate& a, const ChannelTemplate& b);
+
 // What is wrong with a template, and where.
 struct ChannelTemplateError : std::invalid_argument {
     ChannelTemplateError(const std::string& what, std::size_t at)

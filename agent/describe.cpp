@@ -69,6 +69,15 @@ asio::awaitable<TableDescription> describe_table(PgConnection& connection, Relat
     co_return table;
 }
 
+std::string has_identity_sql(std::string_view table) {
+    return fmt::format(
+        "({0}.relreplident = 'f' OR EXISTS (SELECT 1 FROM pg_index identity WHERE "
+        "identity.indrelid = {0}.oid AND identity.indimmediate AND identity.indisvalid AND "
+        "(({0}.relreplident = 'd' AND identity.indisprimary) OR "
+        "({0}.relreplident = 'i' AND identity.indisreplident))))",
+        table);
+}
+
 static constexpr std::string_view types_sql = R"(
 WITH RECURSIVE needed(oid) AS (
     SELECT unnest('{{{}}}'::oid[])

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace walcast {
@@ -19,6 +20,11 @@ asio::awaitable<TableDescription> describe_table(PgConnection& connection, Relat
 // Asks about types and all that they are made of. Built-in ones are left out.
 asio::awaitable<std::vector<TypeDescription>> describe_types(PgConnection& connection,
                                                              std::vector<std::uint32_t> oids);
+
+// An SQL condition: updates of this row of pg_class can be told apart by the server, as
+// RelationGetReplicaIndex sees it, where a deferrable primary key does not count. Published without
+// that, they fail.
+std::string has_identity_sql(std::string_view table);
 
 // Asks the catalogs while a stream is read, on a connection of its own, which is opened when it is
 // first needed.

@@ -5,7 +5,7 @@
 
 namespace walcast {
 
-// Row data is anybody's: what could steer a terminal becomes visible.
+// Names and row data are anybody's: what could steer a terminal becomes visible.
 void append_harmless(std::string& out, std::string_view text);
 
 }  // namespace walcast

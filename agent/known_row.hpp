@@ -36,7 +36,9 @@ public:
         if (is_key_only_ && !relation_->columns[column].is_key) return nullptr;
         const auto& value = (*tuple_)[column];
         if (value.kind == Value::Kind::unchanged) return nullptr;
-        if (value.kind == Value::Kind::null && is_null_unknown_) return nullptr;
+        // No key holds nulls: a partition logged another key than that of its root.
+        auto is_told = value.kind != Value::Kind::null || !(is_null_unknown_ || is_key_only_);
+        if (!is_told) return nullptr;
         return &value;
     }
 

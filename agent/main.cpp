@@ -1,5 +1,6 @@
 #include "agent/concurrency.hpp"
 #include "agent/config.hpp"
+#include "agent/doctor.hpp"
 #include "agent/errors.hpp"
 #include "agent/explain.hpp"
 #include "agent/log.hpp"
@@ -178,6 +179,18 @@ int run_drop(const Options& options) {
     check_source(config);
     auto doing = options.is_dry_run ? Doing::dry_run : Doing::really;
     return run_until_signal([&] { return drop(config, doing, say); }, Interrupted::is_failure);
+}
+
+int run_doctor(const Options& options) {
+    auto config = load_for_work(options.config_file);
+    Diagnosis diagnosis;
+    auto examine = [&]() -> asio::awaitable<void> { diagnosis = co_await doctor(config); };
+    auto code = run_until_signal(examine, Interrupted::is_failure);
+    if (code != exit_done) return code;
+    const auto& findings = diagnosis.findings;
+    fmt::print("{}", options.is_json ? show_json(findings) : show_text(findings));
+    if (!diagnosis.is_whole) return exit_failed;
+    return is_anything_wrong(findings) ? exit_found : exit_done;
 }
 
 bool is_redis_url(const std::string& source) {
@@ -412,6 +425,16 @@ int main(int argc, char** argv) {
     init_command->add_flag("--dry-run", options.is_dry_run, "Only print the SQL");
     init_command->footer("Example: walcast init --dry-run");
     init_command->callback([&] { command = [&] { return run_init(options); }; });
+
+    auto* doctor_command = app.add_subcommand(
+        "doctor",
+        "Check all that `run` needs, and each rule against the live schema; changes nothing");
+    add_config(*doctor_command);
+    doctor_command->add_flag("--json", options.is_json, "One JSON object, for programs");
+    doctor_command->footer(
+        "Exit codes: 0 nothing found, 1 a server cannot be reached, 2 wrong configuration,\n"
+        "3 something found. Example: walcast doctor --config walcast.toml");
+    doctor_command->callback([&] { command = [&] { return run_doctor(options); }; });
 
     auto* drop_command = app.add_subcommand(
         "drop", "Remove slot and publication, so that the slot cannot fill the disk");

@@ -3,6 +3,7 @@
 #include "agent/describe.hpp"
 #include "agent/errors.hpp"
 #include "agent/setup.hpp"
+#include "agent/slot.hpp"
 
 #include <fmt/format.h>
 
@@ -143,50 +144,14 @@ asio::awaitable<void> ReplicationStream::identify() {
 }
 
 asio::awaitable<void> ReplicationStream::check_slot() {
-    const auto& slot = settings_.slot;
-    auto sql = fmt::format(
-        "SELECT slot_type, plugin, database, two_phase, wal_status, confirmed_flush_lsn, "
-        "active_pid, "
-        "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE "
-        "pg_current_wal_flush_lsn() END FROM "
-        "pg_replication_slots "
-        "WHERE slot_name = {}",
-        quote_literal(slot));
-    auto rows = co_await connection_.query(std::move(sql), "look the slot up");
-    if (rows.empty())
-        throw SetupError(
-            fmt::format("postgres: slot \"{}\" does not exist: run `walcast init`", slot));
-    const auto& row = rows[0];
-    if (row[0] != "logical")
-        throw SetupError(fmt::format(
-            "postgres: slot \"{}\" is a physical one: name another in [source] slot", slot));
-    if (row[1] != name_of(settings_.plugin))
-        throw SetupError(fmt::format(
-            "postgres: slot \"{}\" has plugin {}, not {}: set [source] plugin, name another in "
-            "[source] slot, or `walcast drop` and `walcast init`",
-            slot, row[1], name_of(settings_.plugin)));
-    if (row[2] != connection_.database())
-        throw SetupError(fmt::format(
-            "postgres: slot \"{}\" belongs to database {}, not {}: name another in [source] slot",
-            slot, row[2], connection_.database()));
-    if (row[3] == "t")
-        throw SetupError(fmt::format(
-            "postgres: slot \"{}\" was made with two_phase: rows of prepared transactions would "
-            "not be sent again once confirmed. `walcast drop` and `walcast init` make one without",
-            slot));
-    if (row[4] == "lost")
-        throw SetupError(fmt::format(
-            "postgres: slot \"{}\" is lost, its WAL was removed (max_slot_wal_keep_size): "
-            "`walcast drop`, then `walcast init`; clients then get a reset",
-            slot));
-    if (!row[6].empty() && !settings_.is_temporary)
-        throw SlotActive(fmt::format("postgres: slot \"{}\" is active for PID {}", slot, row[6]));
-    if (row[5].empty())
-        throw PgError(fmt::format("postgres: slot \"{}\" is still being created", slot));
-    facts_.confirmed_lsn = to_lsn(row[5]);
+    auto slot = co_await read_slot(connection_, settings_.slot, settings_.plugin);
+    if (!slot.active_pid.empty() && !settings_.is_temporary)
+        throw SlotActive(fmt::format("postgres: slot \"{}\" is active for PID {}", settings_.slot,
+                                     slot.active_pid));
+    facts_.confirmed_lsn = slot.confirmed_lsn;
     // Not the end that IDENTIFY_SYSTEM told: whoever had the slot until just now may have got
     // further.
-    facts_.wal_end = std::max(facts_.wal_end, to_lsn(row[7]));
+    facts_.wal_end = std::max(facts_.wal_end, slot.wal_end);
 }
 
 // On PostgreSQL 14 to 17 a missing publication shows only when the first change is decoded; on 18
@@ -240,9 +205,18 @@ asio::awaitable<void> ReplicationStream::read_catalog() {
     if (oid != 0) catalog_.set_primary_key(oid, std::move(key));
 
     auto partial = co_await connection_.query(
+        "WITH identity AS (SELECT c.oid, c.relreplident, (SELECT array_agg(a.attname ORDER BY "
+        "a.attname) FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = "
+        "ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) WHERE i.indrelid = c.oid AND CASE "
+        "c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false "
+        "END) "
+        "AS columns FROM pg_class c WHERE c.relkind IN ('r', 'p')) "
         "SELECT DISTINCT r.oid, n.nspname, r.relname FROM pg_class c JOIN pg_class r ON r.oid = "
-        "pg_partition_root(c.oid) JOIN pg_namespace n ON n.oid = r.relnamespace WHERE "
-        "c.relispartition AND c.relkind = 'r' AND r.relreplident = 'f' AND c.relreplident <> 'f'",
+        "pg_partition_root(c.oid) JOIN pg_namespace n ON n.oid = r.relnamespace JOIN identity own "
+        "ON "
+        "own.oid = c.oid JOIN identity its ON its.oid = r.oid WHERE c.relispartition AND c.relkind "
+        "= 'r' AND own.relreplident <> 'f' AND (its.relreplident = 'f' OR NOT coalesce(own.columns "
+        "@> its.columns, its.columns IS NULL))",
         "compare the identities of partitions");
     for (auto& row : partial) {
         catalog_.set_partial_old_rows(to_number<std::uint32_t>(row[0]));

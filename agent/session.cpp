@@ -537,8 +537,9 @@ void Session::warn_of_tables() {
         for (const auto& [schema, name] : stream_.facts().partial_old_rows)
             if (matches_table(rule, schema, name))
                 log_.warn(
-                    "table={}.{} has REPLICA IDENTITY FULL and a partition that has not, whose old "
-                    "rows then hold only the key: ALTER TABLE <partition> REPLICA IDENTITY FULL",
+                    "table={}.{} has a partition whose replica identity lacks columns of the "
+                    "table's own, so its old rows lack them too: ALTER TABLE <partition> REPLICA "
+                    "IDENTITY ...; `walcast doctor` names it",
                     schema, name);
     for (const auto& rule : rules) {
         auto is_matched = false;

@@ -1,6 +1,7 @@
 #include "agent/setup.hpp"
 
 #include "agent/concurrency.hpp"
+#include "agent/describe.hpp"
 #include "agent/errors.hpp"
 #include "agent/resume.hpp"
 #include "sinks/redis_sink.hpp"
@@ -12,14 +13,10 @@
 
 namespace walcast {
 
-// Whether updates of a published table can be told apart by the server: the same conditions as
-// RelationGetReplicaIndex, where a deferrable primary key does not count. A partitioned table has
-// them when it and each of its partitions do.
+// A partitioned table has an identity when it and each of its partitions do.
 static constexpr std::string_view tables_sql = R"(
 WITH identity AS (
-    SELECT c.oid, c.relreplident = 'f' OR EXISTS (
-        SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indimmediate AND i.indisvalid
-        AND ((c.relreplident = 'd' AND i.indisprimary) OR (c.relreplident = 'i' AND i.indisreplident))) AS is_there
+    SELECT c.oid, {} AS is_there
     FROM pg_class c WHERE c.relkind IN ('r', 'p'))
 SELECT n.nspname, c.relname,
     identity.is_there AND NOT EXISTS (
@@ -38,7 +35,7 @@ AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE
 ORDER BY 1, 2)";
 
 asio::awaitable<std::vector<PublishableTable>> publishable_tables(PgConnection& connection) {
-    std::string sql(tables_sql);
+    auto sql = fmt::format(tables_sql, has_identity_sql("c"));
     auto rows = co_await connection.query(std::move(sql), "list the tables");
     std::vector<PublishableTable> tables;
     for (auto& row : rows) {

@@ -197,8 +197,7 @@ TableRule Fitting::make() {
     ready.row = RowJson(relation_, catalog_.types(), choose_columns());
     ready.where = bind("where", rule_.where);
     ready.delete_when = bind("delete_when", rule_.delete_when);
-    ready.is_old_null_unknown =
-        relation_.replica_identity == 'f' && catalog_.has_partial_old_rows(relation_.oid);
+    ready.is_old_null_unknown = catalog_.has_partial_old_rows(relation_.oid);
     ready.leaves_columns_out = ready.row.columns.size() != relation_.columns.size();
     return ready;
 }

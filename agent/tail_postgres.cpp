@@ -1,4 +1,5 @@
 #include "agent/concurrency.hpp"
+#include "agent/describe.hpp"
 #include "agent/errors.hpp"
 #include "agent/output.hpp"
 #include "agent/session.hpp"
@@ -93,13 +94,8 @@ static asio::awaitable<void> protect_writes(PgConnection& connection, std::strin
         auto sql = fmt::format(
             "SELECT c.oid::regclass FROM pg_publication_rel r JOIN pg_publication p ON p.oid = "
             "r.prpubid "
-            "JOIN pg_class c ON c.oid = r.prrelid WHERE p.pubname = {} AND c.relreplident <> 'f' "
-            "AND NOT EXISTS "
-            "(SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indimmediate AND "
-            "i.indisvalid AND "
-            "((c.relreplident = 'd' AND i.indisprimary) OR (c.relreplident = 'i' AND "
-            "i.indisreplident)))",
-            quote_literal(name));
+            "JOIN pg_class c ON c.oid = r.prrelid WHERE p.pubname = {} AND NOT {}",
+            quote_literal(name), has_identity_sql("c"));
         auto lost =
             co_await connection.query(std::move(sql), "look for tables that lost their identity");
         for (const auto& row : lost) {

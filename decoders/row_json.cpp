@@ -116,7 +116,7 @@ void append_patch(std::string& out, const RowJson& row, const RowUpdate& update,
                   ValueWriter& writer) {
     out += '[';
     append_changed(out, row, update, [&](const RowJson::Column& column, const Value& value) {
-        out += R"({"op":"replace","path":)";
+        out += R"({"op":"add","path":)";
         out += column.pointer;
         out += ",\"value\":";
         append_value(out, column, value, writer);

@@ -57,7 +57,8 @@ struct RowUpdate {
 void append_delta(std::string& out, const RowJson& row, const RowUpdate& update,
                   ValueWriter& writer);
 
-// Appends the same as a JSON Patch (RFC 6902): `[{"op":"replace","path":"/title","value":"x"}]`.
+// Appends the same as a JSON Patch (RFC 6902): `[{"op":"add","path":"/title","value":"x"}]`. Of an
+// object `add` replaces what is there, and also does for a column that the reader's copy lacks.
 void append_patch(std::string& out, const RowJson& row, const RowUpdate& update,
                   ValueWriter& writer);
 

@@ -23,6 +23,7 @@ local kind = redis.call('TYPE', ARGV[2] .. 'channels').ok
 if kind ~= 'zset' and kind ~= 'none' then
   return redis.error_reply('CHANNEL ' .. ARGV[2] .. 'channels is a ' .. kind .. ', not the sorted set of channels')
 end
+if ARGV[1] == '' then return redis.status_reply('OK') end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1])
 return redis.call('HGETALL', KEYS[1])
 )";

@@ -9,7 +9,7 @@ namespace walcast::redis_scripts {
 //   CHANNEL   a channel's history cannot be appended to
 
 // Takes ownership, if all that walcast does is permitted. KEYS: position. ARGV: owner, prefix.
-// Returns the position's fields and values.
+// Returns the position's fields and values. For no owner it only looks whether it could.
 extern const char* const take_over;
 
 // Notes the source, and says on the control channel that the agent is up or down. KEYS: position,

@@ -50,8 +50,7 @@ static Lsn read_lsn(std::string_view field, std::string_view text) {
     return *lsn;
 }
 
-// Reads the flat list of fields and values; `resetting` is set when a reset was interrupted.
-static std::optional<Stored> read_stored(const Reply& reply, std::string* resetting = nullptr) {
+std::optional<Stored> read_stored(const Reply& reply, std::string* resetting) {
     Stored stored;
     PartialTransaction partial;
     auto is_partial = false;
@@ -124,15 +123,22 @@ asio::awaitable<Reply> RedisSink::run(const char* script, std::vector<std::strin
     co_return reply;
 }
 
-static std::string_view info_field(std::string_view info, std::string_view field) {
+std::string_view info_field(std::string_view info, std::string_view field) {
     auto at = info.find(field);
     if (at == std::string_view::npos) return {};
     auto value = info.substr(at + field.size());
     return value.substr(0, value.find('\r'));
 }
 
-// Histories must not vanish behind our back: nothing evicts them, since they have no TTL, unless
-// the policy takes any key.
+void expect_no_eviction(std::string_view memory_info) {
+    auto policy = info_field(memory_info, "maxmemory_policy:");
+    if (policy.starts_with("allkeys"))
+        throw SinkError(
+            fmt::format("redis: maxmemory-policy is {}, which may evict histories and the position "
+                        "(CONFIG SET maxmemory-policy noeviction)",
+                        policy));
+}
+
 asio::awaitable<void> RedisSink::check_server() {
     std::string command;
     append_command(command, {"INFO", "memory"});
@@ -140,12 +146,7 @@ asio::awaitable<void> RedisSink::check_server() {
     auto info = co_await connection_.read();
     if (info.is_error() && info.text.starts_with("NOPERM")) co_return;  // Cannot tell.
     if (info.is_error()) throw_redis_error("INFO", info.text);
-    auto policy = info_field(info.text, "maxmemory_policy:");
-    if (policy.starts_with("allkeys"))
-        throw SinkError(
-            fmt::format("redis: maxmemory-policy is {}, which may evict histories and the position "
-                        "(CONFIG SET maxmemory-policy noeviction)",
-                        policy));
+    expect_no_eviction(info.text);
 }
 
 asio::awaitable<void> RedisSink::load_commit_script() {

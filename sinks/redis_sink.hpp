@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -20,6 +21,17 @@ struct RedisSettings {
     // For what was last sent to each channel. Beyond it all is forgotten, and asked of the server.
     std::size_t channels_bytes_max = std::size_t{8} << 20U;
 };
+
+// What is stored of a position, from the fields and values of its hash; nothing where there is
+// none. `resetting`, if given, is set when a reset was interrupted. Throws SinkError.
+std::optional<Stored> read_stored(const Reply& reply, std::string* resetting = nullptr);
+
+// A field of what INFO says: `info_field(info, "role:")`.
+std::string_view info_field(std::string_view info, std::string_view field);
+
+// Throws SinkError where Redis may remove any key when it is full. Histories must not vanish behind
+// our back: nothing evicts them otherwise, since they have no TTL.
+void expect_no_eviction(std::string_view memory_info);
 
 // Publishes on Redis, with history and position, as docs/protocol.md says.
 class RedisSink final : public Sink {

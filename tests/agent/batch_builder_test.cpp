@@ -332,7 +332,7 @@ TEST(BatchBuilder, SendsOnlyWhatChanged) {
 
         const auto* data = kind == DataKind::delta
                                ? R"("dataKind":"delta","data":{"body":"new"}})"
-                               : R"("dataKind":"patch","data":[{"op":"replace","path":"/body",)"
+                               : R"("dataKind":"patch","data":[{"op":"add","path":"/body",)"
                                  R"("value":"new"}]})";
         EXPECT_EQ(fixture.lines(),
                   Lines{R"(r:a @2 {"syncId":2,"action":"update","modelName":"Note",)"

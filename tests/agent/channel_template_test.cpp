@@ -132,4 +132,54 @@ TEST(ChannelValue, IsNeverTheSameForTwoTexts) {
     }
 }
 
+// --- two templates ---
+
+static bool can_share(std::string_view a, std::string_view b) {
+    auto first = parse_channel_template(a);
+    auto second = parse_channel_template(b);
+    EXPECT_EQ(can_make_same(first, second), can_make_same(second, first)) << a << " " << b;
+    return can_make_same(first, second);
+}
+
+TEST(ChannelTemplate, SharesANameWithAnother) {
+    EXPECT_TRUE(can_share("all", "all"));
+    EXPECT_TRUE(can_share("user:{id}", "user:{owner_id}"));
+    EXPECT_TRUE(can_share("user:{id}", "user:7"));
+    EXPECT_TRUE(can_share("user:{id}", "user:"));
+    EXPECT_TRUE(can_share("{a}", "all"));
+    EXPECT_TRUE(can_share("{a}:x", "y:{b}"));
+    EXPECT_TRUE(can_share("a{x}b{y}c", "abbc"));
+    EXPECT_TRUE(can_share("{a}", "%41"));
+}
+
+TEST(ChannelTemplate, SharesNoNameWithAnother) {
+    EXPECT_FALSE(can_share("all", "every"));
+    EXPECT_FALSE(can_share("user:{id}", "workspace:{id}"));
+    EXPECT_FALSE(can_share("{a}", "x:{b}"));
+    EXPECT_FALSE(can_share("{a}:{b}", "{c}"));
+    EXPECT_FALSE(can_share("u:{a}:x", "u:{a}:y"));
+    EXPECT_FALSE(can_share("u:{a}", "u:{a}:{b}"));
+}
+
+TEST(ChannelTemplate, SharesANameWhereverBothMakeIt) {
+    // Every name of up to four bytes of a small alphabet, by brute force.
+    constexpr std::string_view alphabet = "a:%";
+    std::vector<std::string> names{""};
+    for (std::size_t i = 0; i < names.size() && names[i].size() < 4; ++i)
+        for (auto byte : alphabet) names.push_back(names[i] + byte);
+    const std::vector<std::string> texts{"a",        ":",    "a:",   "{x}",     "a{x}",
+                                         "{x}a",     "{x}:", ":{x}", "{x}:{y}", "a{x}:a",
+                                         "{x}a:{y}", "%{x}", "{x}aa"};
+    for (const auto& a : texts) {
+        for (const auto& b : texts) {
+            auto first = parse_channel_template(a);
+            auto second = parse_channel_template(b);
+            auto is_made = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+                return first.can_make(name) && second.can_make(name);
+            });
+            EXPECT_EQ(can_share(a, b), is_made) << a << " " << b;
+        }
+    }
+}
+
 }  // namespace walcast

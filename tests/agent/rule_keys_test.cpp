@@ -86,7 +86,6 @@ INSTANTIATE_TEST_SUITE_P(
         WrongKey{"channels = \"all\"\n", {"w.toml:3:12:", "expected a list of strings"}},
         WrongKey{"channels = [1]\n", {"w.toml:3:13:", "expected a string"}},
         WrongKey{"channels = []\n", {"w.toml:3:12:", "at least one"}},
-        WrongKey{"channels = [\"a\", \"a\"]\n", {"w.toml:3:18:", "twice"}},
         WrongKey{"channels = [\"a\", \"b{c\"]\n", {"w.toml:3:20:", "not closed"}},
         WrongKey{"channels = [\"{a}{b}\"]\n", {"w.toml:3:17:", "write \"{a}:{b}\""}},
         WrongKey{"channels = [\"walcast:{a}\"]\n", {"w.toml:3:14:", "\"walcast:control\""}},

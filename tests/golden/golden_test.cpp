@@ -343,13 +343,15 @@ static std::string shape_of(std::string line) {
         if (c >= 'a' && c <= 'z') c = 'a';
         if (c >= 'A' && c <= 'Z') c = 'A';
         if (signs.find(c) != std::string_view::npos) c = '.';
+        if (static_cast<unsigned char>(c) >= 0x80) c = 'u';
     }
     return line;
 }
 
 TEST_P(Golden, KeepsItsShapeMasked) {
-    std::vector<Rule> whole{
-        {.table = "*.*", .model = {}, .channels = {parse_channel_template("all")}, .id = {}}};
+    std::vector<Rule> whole(1);
+    whole[0].table = "*.*";
+    whole[0].channels.push_back(parse_channel_template("all"));
     Masker masker({7, 8});
     Pipeline plain(whole, beginning);
     Pipeline masked(whole, beginning);
@@ -368,7 +370,8 @@ TEST_P(Golden, KeepsItsShapeMasked) {
     masked_messages.append(masked.take_batch(), lines);
 
     ASSERT_EQ(lines.size(), expected.size());
-    if (GetParam() == "types") return;  // Has more than texts and numbers.
+    // Have more than texts and numbers: a digit of a uuid may become a letter.
+    if (GetParam() == "types" || GetParam() == "rules_where") return;
     for (std::size_t i = 0; i < lines.size(); ++i)
         EXPECT_EQ(shape_of(lines[i]), shape_of(expected[i]));
 }

@@ -62,6 +62,7 @@ pure=(agent/{backoff,batch_builder,bound_predicate,catalog,channel_names,channel
     agent/{explanation,explanation_view,found_id,harmless,keyed_hash,like,mask,mask_form,mask_json,mask_text,mask_value}.{cpp,hpp}
     agent/{numbering,permutation,predicate,predicate_mistake,predicate_token,recorded_changes,recording,replay,router,rule}.{cpp,hpp}
     agent/{rule_keys,spelling,spool,sql_literal,sql_time,sql_value,table_rule,tail_view,verdict}.{cpp,hpp}
+    agent/doctor_{facts,finding,identity,mends,rules}.{cpp,hpp} agent/doctor_{coverage,fit,sharing}.cpp agent/secret_names.{cpp,hpp}
     agent/{known_row,truth}.hpp)
 refuse "pure: no Asio, no log" < <(includes "${pure[@]}" |
     grep -E ':(boost/asio|agent/(log|concurrency|session|pg_connection)\.hpp)' || true)
