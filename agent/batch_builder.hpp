@@ -1,6 +1,6 @@
 #pragma once
 
-#include "agent/router.hpp"
+#include "agent/rules/router.hpp"
 #include "decoders/event.hpp"
 #include "sinks/sink.hpp"
 

@@ -1,7 +1,7 @@
 #include "agent/config.hpp"
 
 #include "agent/config_keys.hpp"
-#include "agent/rule_keys.hpp"
+#include "agent/rules/rule_keys.hpp"
 #include "agent/spelling.hpp"
 
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "agent/errors.hpp"
-#include "agent/rule.hpp"
+#include "agent/rules/rule.hpp"
 #include "agent/spool.hpp"
 #include "decoders/json_type.hpp"
 #include "sinks/redis_sink.hpp"

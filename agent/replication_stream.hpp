@@ -3,7 +3,7 @@
 #include "agent/catalog.hpp"
 #include "agent/config.hpp"
 #include "agent/pg_connection.hpp"
-#include "agent/recording.hpp"
+#include "agent/recording/recording.hpp"
 #include "decoders/stream_message.hpp"
 #include "sinks/sink.hpp"
 

@@ -1,5 +1,5 @@
 #include "agent/batch_builder.hpp"
-#include "agent/bound_predicate.hpp"
+#include "agent/rules/bound_predicate.hpp"
 #include "agent/numbering.hpp"
 #include "decoders/pgoutput.hpp"
 #include "decoders/wal2json.hpp"

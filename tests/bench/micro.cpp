@@ -1,6 +1,6 @@
 #include "agent/batch_builder.hpp"
 #include "agent/numbering.hpp"
-#include "agent/replay.hpp"
+#include "agent/recording/replay.hpp"
 #include "decoders/pgoutput.hpp"
 #include "decoders/row_json.hpp"
 #include "decoders/wal2json.hpp"

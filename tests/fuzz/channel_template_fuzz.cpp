@@ -1,6 +1,6 @@
 // A channel's name as a rule gives it, and a value that goes into one.
 
-#include "agent/channel_template.hpp"
+#include "agent/rules/channel_template.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 using namespace walcast;

@@ -2,7 +2,7 @@
 // NUL; after it come the rows' values, each ended by a NUL. Of a value the first byte says whether
 // it is text, null or not known.
 
-#include "agent/bound_predicate.hpp"
+#include "agent/rules/bound_predicate.hpp"
 #include "decoders/json_string.hpp"
 #include "decoders/utf8.hpp"
 #include "tests/fuzz/fuzz.hpp"

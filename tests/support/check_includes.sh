@@ -53,17 +53,14 @@ only_in 'hiredis' sinks/resp.cpp
 only_in 'openssl/|boost/asio/ssl' sinks/redis_connection.cpp
 only_in 'spdlog/' agent/log.cpp
 only_in 'CLI/' agent/main.cpp
-only_in 'toml\+\+|toml\.h' agent/config.cpp agent/rule_keys.cpp agent/rule_keys.hpp
+only_in 'toml\+\+|toml\.h' agent/config.cpp agent/rules/rule_keys.cpp agent/rules/rule_keys.hpp
 only_in 'xxhash' agent/numbering.cpp
-only_in 'simdjson' agent/found_id.cpp agent/tail_view.cpp decoders/nested_values.cpp decoders/utf8.cpp decoders/wal2json_frame.cpp
+only_in 'simdjson' agent/explain/found_id.cpp agent/tail/tail_view.cpp decoders/nested_values.cpp decoders/utf8.cpp decoders/wal2json_frame.cpp
 
 # What decides is free of the loop, of logs and of the wall clock.
-pure=(agent/{backoff,batch_builder,bound_predicate,catalog,channel_names,channel_template,config,config_keys,decimal,errors}.{cpp,hpp}
-    agent/{explanation,explanation_view,found_id,harmless,keyed_hash,like,mask,mask_form,mask_json,mask_text,mask_value}.{cpp,hpp}
-    agent/{numbering,permutation,predicate,predicate_mistake,predicate_token,recorded_changes,recording,replay,router,rule}.{cpp,hpp}
-    agent/{rule_keys,spelling,spool,sql_literal,sql_time,sql_value,table_rule,tail_view,verdict}.{cpp,hpp}
-    agent/doctor_{facts,finding,identity,mends,rules}.{cpp,hpp} agent/doctor_{coverage,fit,sharing}.cpp agent/secret_names.{cpp,hpp}
-    agent/{known_row,truth}.hpp)
+pure=(agent/{backoff,batch_builder,catalog,config,config_keys,errors,harmless,numbering,spelling,spool}.{cpp,hpp} agent/rules/*
+    agent/doctor/{doctor_{facts,finding,identity,mends,rules},secret_names}.{cpp,hpp} agent/doctor/doctor_{coverage,fit,sharing}.cpp
+    agent/explain/{explanation,explanation_view,found_id,recorded_changes,verdict}.{cpp,hpp} agent/recording/* agent/tail/tail_view.{cpp,hpp})
 refuse "pure: no Asio, no log" < <(includes "${pure[@]}" |
     grep -E ':(boost/asio|agent/(log|concurrency|session|pg_connection)\.hpp)' || true)
 refuse "pure: no clock" < <(grep -nE '(system|steady)_clock::now|std::time\(' "${pure[@]}" || true)

@@ -7,7 +7,7 @@
 //   predicate TEXT                   is answered: `= ` and for each row one of t f n x (false or
 //                                    null) ? (unknown), or `! ` and why it is refused
 
-#include "agent/bound_predicate.hpp"
+#include "agent/rules/bound_predicate.hpp"
 #include "tests/support/relations.hpp"
 
 #include <iostream>

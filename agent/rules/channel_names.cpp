@@ -1,0 +1,87 @@
+#include "agent/rules/channel_names.hpp"
+
+#include "agent/rules/channel_template.hpp"
+
+#include <algorithm>
+
+namespace walcast {
+
+using Part = TableRule::Part;
+
+void ChannelNames::move_up(std::size_t from, std::size_t to) {
+    std::rotate(&slices_[to], &slices_[from], &slices_[from] + 1);
+}
+
+ChannelNames::Outcome ChannelNames::append(const TableRule& rule, const KnownRow& row) {
+    first_ = slices_.size();
+    for (const auto& parts : rule.channels) {
+        if (!read_values(parts, row)) {
+            slices_.resize(first_);
+            return Outcome::unknown;
+        }
+        name_.clear();
+        tries_ = 0;
+        extend(parts, 0);
+        if (slices_.size() - first_ > channels_max || tries_ > tries_max) {
+            slices_.resize(first_);
+            return Outcome::too_many;
+        }
+    }
+    return Outcome::known;
+}
+
+// False where a column is not known.
+bool ChannelNames::read_values(const std::vector<Part>& parts, const KnownRow& row) {
+    values_.resize(std::max(values_.size(), parts.size()));
+    nested_.resize(std::max(nested_.size(), parts.size()));
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        const auto& part = parts[i];
+        if (part.kind == Part::Kind::literal) continue;
+        values_[i] = row.value(part.index);
+        if (values_[i] == nullptr) return false;
+        if (values_[i]->kind == Value::Kind::null) continue;
+        if (part.kind == Part::Kind::array)
+            nested_[i].read_array(*part.type, values_[i]->text);
+        else if (part.kind == Part::Kind::json)
+            nested_[i].read_json(values_[i]->text, part.keys);
+    }
+    return true;
+}
+
+// Appends the rest of a name, from one part on, in each way that there is.
+void ChannelNames::extend(const std::vector<Part>& parts, std::size_t at) {
+    if (slices_.size() - first_ > channels_max || tries_ > tries_max) return;
+    if (at == parts.size()) return add(name_);
+    const auto& part = parts[at];
+    auto size = name_.size();
+    if (part.kind == Part::Kind::literal) {
+        name_ += part.text;
+        extend(parts, at + 1);
+    } else if (values_[at]->kind == Value::Kind::null) {
+        return;
+    } else if (part.kind == Part::Kind::column) {
+        append_channel_value(name_, values_[at]->text);
+        extend(parts, at + 1);
+    } else {
+        for (std::size_t i = 0; i < nested_[at].size(); ++i) {
+            append_channel_value(name_, nested_[at][i]);
+            extend(parts, at + 1);
+            name_.resize(size);
+        }
+    }
+    name_.resize(size);
+}
+
+void ChannelNames::add(std::string_view name) {
+    ++tries_;
+    if (name.size() > channel_bytes_max) {
+        has_too_long_ = true;
+        return;
+    }
+    for (auto i = first_; i < slices_.size(); ++i)
+        if ((*this)[i] == name) return;
+    slices_.push_back({bytes_.size(), name.size()});
+    bytes_ += name;
+}
+
+}  // namespace walcast

@@ -1,0 +1,22 @@
+#include "agent/rules/rule.hpp"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+namespace walcast {
+
+std::string Rule::place_of(std::string_view key, std::size_t offset) const {
+    auto found = places.find(key);
+    auto at = found == places.end() ? Place{line, 1} : found->second;
+    auto column = found == places.end() ? at.column : at.column + offset;
+    return fmt::format("{}:{}:{}", file.empty() ? "rule" : file, at.line, column);
+}
+
+bool matches_table(const Rule& rule, const std::string& schema, const std::string& name) {
+    // Each name by itself: a `*` does not run from one into the other.
+    auto dot = rule.table.find('.');
+    return fnmatch(rule.table.substr(0, dot).c_str(), schema.c_str(), 0) == 0 &&
+           fnmatch(rule.table.substr(dot + 1).c_str(), name.c_str(), 0) == 0;
+}
+
+}  // namespace walcast

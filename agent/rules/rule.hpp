@@ -1,0 +1,69 @@
+#pragma once
+
+#include "agent/rules/channel_template.hpp"
+#include "agent/rules/predicate.hpp"
+#include "decoders/sync_action.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace walcast {
+
+// What happens to a change of which the stream does not tell whom it concerns: a delete, or an
+// update that may have moved its row.
+enum class Unroutable {
+    reset,  // All clients fetch that model afresh.
+    error,  // The agent stops.
+    skip,   // It is counted and logged once a table.
+};
+
+// What an update carries. Without the old row in the stream it is always the whole row.
+enum class DataKind {
+    full,
+    delta,  // The columns that changed.
+    patch,  // The same as a JSON Patch (RFC 6902).
+};
+
+// Which rows become which model, and who hears of them.
+struct Rule {
+    struct Place {
+        unsigned line = 0;
+        unsigned column = 0;
+    };
+    std::string table;  // schema.table; `*` and `?` match as in a shell, within either name.
+    std::string model;  // Empty: the table's name.
+    std::vector<ChannelTemplate> channels;
+    std::vector<std::string> id;           // Columns; empty: the primary key.
+    std::optional<Predicate> where;        // Rows for which it is not true are not there.
+    std::optional<Predicate> delete_when;  // Rows for which it is true are gone.
+    unsigned operations = 0b111;           // A bit for each Action.
+    std::vector<std::string> columns;      // Of the data; empty: all
+    std::vector<std::string> exclude;      // but these.
+    std::vector<std::pair<std::string, std::string>> rename;  // Column, and its name in the data.
+    DataKind data = DataKind::full;
+    Unroutable unroutable = Unroutable::reset;
+
+    // Where it stands: its own line, and that of each key: "where", "channels.1", "exclude.0".
+    std::string file;
+    unsigned line = 0;
+    std::map<std::string, Place, std::less<>> places;
+
+    bool takes(Action action) const {
+        return (operations >> static_cast<unsigned>(action) & 1U) != 0;
+    }
+    bool has_globs() const { return table.find_first_of("*?[\\") != std::string::npos; }
+
+    // `walcast.toml:7:9`, `offset` bytes into the value of `key`; the rule's own place where the
+    // key is not written.
+    std::string place_of(std::string_view key, std::size_t offset = 0) const;
+};
+
+// Does `table` of a rule name this table?
+bool matches_table(const Rule& rule, const std::string& schema, const std::string& name);
+
+}  // namespace walcast

@@ -1,0 +1,63 @@
+#pragma once
+
+#include "agent/rules/bound_predicate.hpp"
+#include "agent/catalog.hpp"
+#include "agent/rules/known_row.hpp"
+#include "agent/rules/rule.hpp"
+#include "decoders/event.hpp"
+#include "decoders/row_json.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace walcast {
+
+// A rule made ready for one table.
+struct TableRule {
+    // A piece of a channel's name.
+    struct Part {
+        enum class Kind { literal, column, array, json } kind = Kind::literal;
+        std::string text;       // literal
+        std::size_t index = 0;  // Of the column.
+        const JsonType* type = nullptr;
+        std::vector<std::string> keys = {};  // json
+    };
+    const Rule* rule = nullptr;
+    std::string model;       // As written.
+    std::string model_json;  // In quotes.
+    std::vector<std::vector<Part>> channels;
+    std::vector<std::size_t> id;
+    RowJson row;
+    std::optional<BoundPredicate> where;
+    std::optional<BoundPredicate> delete_when;
+    bool is_old_null_unknown = false;  // A null of an old row may be one that was not told.
+    bool leaves_columns_out = false;   // Whose values may go nowhere.
+};
+
+// `rule` and `catalog` must outlive it; without an id where the table has none. Throws SetupError,
+// with file, line and column, when the rule does not fit the table, and ValueError when its names
+// cannot be written.
+TableRule make_ready(const Rule& rule, const Relation& relation, const Catalog& catalog);
+
+// Whether a rule sees a row as there.
+enum class Membership {
+    in,
+    out,      // `where` is not true of it, or `delete_when` is.
+    unknown,  // It hangs on a column that the stream does not tell.
+};
+
+// The row after a change.
+Membership membership_after(const TableRule& rule, const KnownRow& row);
+
+// The row before a change. One of which only `delete_when` is unknown is taken for there: to remove
+// what has been removed does no harm. (Of a row that `where` may hide not even the id is told.)
+Membership membership_before(const TableRule& rule, const KnownRow& row);
+
+// A row's id as a JSON string: a single column's text; several joined by commas, where `\` stands
+// before a comma or backslash of the text, and null is `\N`. `scratch` is overwritten.
+void append_model_id(std::string& out, std::string& scratch, const TableRule& rule,
+                     const Tuple& row);
+
+}  // namespace walcast
