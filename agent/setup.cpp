@@ -159,24 +159,26 @@ void refuse_what_breaks_writes(const std::vector<PublishableTable>& tables, Gene
     }
 }
 
-// Columns of a rule's channels that deletes do not carry.
+// Columns that decide who hears of a row, and that old rows do not carry.
 void note_unseen_moves(const Config& config, const std::vector<PublishableTable>& tables,
                        const Say& say) {
     for (const auto& rule : config.rules) {
         for (const auto& table : tables) {
             if (!matches_table(rule, table.schema, table.name)) continue;
-            std::string missing;
+            auto deciding = rule.where ? rule.where->columns() : std::vector<std::string>();
             for (const auto& channel : rule.channels)
                 for (const auto& part : channel.parts)
-                    if (part.is_column && std::find(table.identity.begin(), table.identity.end(),
-                                                    part.text) == table.identity.end())
-                        missing += (missing.empty() ? "" : ", ") + part.text;
+                    if (part.is_column) deciding.push_back(part.text);
+            std::string missing;
+            for (const auto& column : deciding)
+                if (std::find(table.identity.begin(), table.identity.end(), column) ==
+                    table.identity.end())
+                    missing += (missing.empty() ? "" : ", ") + column;
             if (missing.empty()) continue;
             say(fmt::format(
-                "note: {}:{}: deletes and moves of {} cannot be routed, since its replica identity "
-                "lacks {}: "
-                "ALTER TABLE {} REPLICA IDENTITY FULL",
-                config.file, rule.line, table.quoted_name(), missing, table.quoted_name()));
+                "note: {}: deletes of {}, and updates that may have moved a row, cannot be routed, "
+                "since its replica identity lacks {}: ALTER TABLE {} REPLICA IDENTITY FULL",
+                rule.place_of("table"), table.quoted_name(), missing, table.quoted_name()));
         }
     }
 }

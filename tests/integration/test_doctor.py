@@ -39,7 +39,7 @@ class Doctor:
         self.text = text.stdout
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", self.text), "steers the terminal"
         for finding in self.findings:
-            assert finding["level"] in ("error", "warning") and finding["what"] and finding["place"]
+            assert finding["level"] in ("error", "warning", "note") and finding["what"] and finding["place"]
         if self.code != 1:
             assert self.code == (3 if any(finding["level"] != "note" for finding in self.findings) else 0)
         if expected is not None:
@@ -100,7 +100,7 @@ def test_a_sound_set_up_has_no_findings_and_nothing_is_changed(postgres, redis):
         doctor = Doctor(world, expected=[])
 
         assert doctor.code == 0 and doctor.text == "no findings\n"
-        assert doctor.said == {"findings": [], "errors": 0, "warnings": 0}
+        assert doctor.said == {"findings": [], "errors": 0, "warnings": 0, "notes": 0}
         assert everything(world) == before
         agent = world.agent()
         Doctor(world, expected=[])
