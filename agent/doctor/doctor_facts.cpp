@@ -11,6 +11,16 @@ const ColumnFacts* TableFacts::column(std::string_view column_name) const {
     return found == columns.end() ? nullptr : &*found;
 }
 
+bool TableFacts::has_partial_old_rows(const PartitionFacts& partition) const {
+    if (partition.replica_identity == 'f') return false;
+    if (replica_identity == 'f') return true;
+    const auto& logged = partition.identity;
+    return std::any_of(columns.begin(), columns.end(), [&](const ColumnFacts& column) {
+        return column.is_key &&
+               std::find(logged.begin(), logged.end(), column.name) == logged.end();
+    });
+}
+
 Relation TableFacts::relation() const {
     Relation relation;
     relation.oid = oid;

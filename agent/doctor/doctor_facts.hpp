@@ -19,8 +19,9 @@ struct ColumnFacts {
     bool is_published = true;
     bool is_key = false;  // Part of the replica identity.
     bool is_not_null = false;
-    bool is_large = false;  // May be stored out of line, and so be left out of an update.
-    char generated = ' ';   // s stored, v virtual
+    bool is_large = false;      // May be stored out of line, and so be left out of an update.
+    char generated = ' ';       // s stored, v virtual
+    bool is_in_filter = false;  // The publication's row filter uses it.
 };
 
 // A partition whose rows go out as its root's. It has a replica identity of its own.
@@ -49,6 +50,9 @@ struct TableFacts {
 
     std::string shown_name() const { return schema + "." + name; }
     const ColumnFacts* column(std::string_view column_name) const;
+
+    // Whether old rows of a partition lack what this table's identity promises. As the agent asks.
+    bool has_partial_old_rows(const PartitionFacts& partition) const;
 
     // As the stream describes it.
     Relation relation() const;

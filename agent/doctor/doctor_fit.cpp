@@ -1,8 +1,8 @@
 #include "agent/doctor/doctor_mends.hpp"
 #include "agent/doctor/doctor_rules.hpp"
+#include "agent/doctor/secret_names.hpp"
 #include "agent/errors.hpp"
 #include "agent/rules/router.hpp"
-#include "agent/doctor/secret_names.hpp"
 
 #include <fmt/format.h>
 

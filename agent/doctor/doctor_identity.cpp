@@ -18,6 +18,19 @@ bool has(const Names& names, const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+// Columns that the publication leaves out though writes ask for them, if the replica identity has
+// them. Before PostgreSQL 18 generated columns were not asked for.
+template <typename IsAsked>
+Names hidden_columns(const TableFacts& table, const DatabaseFacts& database, IsAsked is_asked) {
+    Names hidden;
+    if (database.plugin != Plugin::pgoutput) return hidden;
+    for (const auto& column : table.columns)
+        if (is_asked(column) && !column.is_published &&
+            (column.generated == ' ' || database.server_version >= 180000))
+            hidden.push_back(column.name);
+    return hidden;
+}
+
 // A column that a rule needs, and the key that needs it.
 struct Use {
     std::string column;
@@ -222,29 +235,37 @@ void IdentityCheck::check_table() {
 }
 
 // The old row is what the partition logs, read as the root's identity says: where that expects a
-// column that the partition does not log, null stands for it.
+// column that the partition does not log, null stands for it. The agent then believes no null of
+// any old row of that table, nor that an update without one left its identity alone.
 void IdentityCheck::check_partition(const PartitionFacts& partition) {
-    if (partition.replica_identity == 'f') return;
-    auto name = fmt::format("partition {}.{}", partition.schema, partition.name);
-    auto is_known = [&](const std::string& column) {
-        const auto* of_root = table_.column(column);
-        auto is_expected = of_root != nullptr && of_root->is_key;
-        return !is_expected || has(partition.identity, column);
-    };
-    if (table_.replica_identity == 'f') {
-        check_delete(name, is_known);
-        check_update(name, is_known);
-        return;
-    }
-    auto missing = missing_of({&uses_.channels, &uses_.id, &uses_.where}, is_known);
-    if (missing.empty() || !(takes(Action::remove) || takes(Action::update))) return;
-    add(Level::error, "partition-identity", missing,
-        fmt::format("old rows of {} do not have {}, which the replica identity of {} promises: "
-                    "its deletes and moves go wrong",
-                    name, enumerate(names_of(missing)), table_.shown_name()));
-    auto& mends = findings_.back().mends;
-    mends = {{.lines = {fmt::format("ALTER TABLE {} REPLICA IDENTITY FULL;",
-                                    printable_table(partition.schema, partition.name))}}};
+    if (!table_.has_partial_old_rows(partition)) return;
+    if (!takes(Action::remove) && !takes(Action::update)) return;
+    Names lacking;
+    for (const auto& column : table_.columns)
+        if (column.is_key && !has(partition.identity, column.name)) lacking.push_back(column.name);
+    auto missing = missing_of({&uses_.channels, &uses_.id, &uses_.where},
+                              [&](const std::string& name) { return !has(lacking, name); });
+    auto is_whole = table_.replica_identity == 'f';
+    auto promised = is_whole ? std::string("is FULL") : fmt::format("has {}", enumerate(lacking));
+    std::vector<Mend> mends;
+    auto alter = fmt::format("ALTER TABLE {} REPLICA IDENTITY",
+                             printable_table(partition.schema, partition.name));
+    // Its writes fail under FULL where the root's would.
+    if (hidden_columns(table_, database_, [](const ColumnFacts&) { return true; }).empty())
+        mends.push_back({.lines = {alter + " FULL;"}});
+    if (table_.replica_identity == 'd' && partition.replica_identity != 'd')
+        mends.push_back({.lines = {alter + " DEFAULT;"}});
+    findings_.push_back(
+        {.level = Level::error,
+         .check = "partition-identity",
+         .place = ready_.rule->place_of(missing.empty() ? "table" : missing[0].key),
+         .table = table_.shown_name(),
+         .columns = names_of(missing),
+         .what = fmt::format(
+             "partition {}.{} logs less of old rows than {} promises, whose replica "
+             "identity {}: updates and deletes of it cannot be routed; {}",
+             partition.schema, partition.name, table_.shown_name(), promised, consequence(ready_)),
+         .mends = std::move(mends)});
 }
 
 }  // namespace
@@ -278,18 +299,34 @@ void check_writes(const TableFacts& table, const DatabaseFacts& database, const 
         if (!partition.has_identity)
             add(fmt::format("partition {}.{}", partition.schema, partition.name), std::string(none),
                 {});
-    if (database.plugin != Plugin::pgoutput || !table.has_identity) return;
-    // Before PostgreSQL 18 generated columns were not asked for.
-    Names hidden;
-    for (const auto& column : table.columns)
-        if (column.is_key && !column.is_published &&
-            (column.generated == ' ' || database.server_version >= 180000))
-            hidden.push_back(column.name);
-    if (hidden.empty()) return;
-    add(table.shown_name(),
-        fmt::format("has {} in its replica identity, which the publication leaves out",
-                    enumerate(hidden)),
-        hidden);
+    if (database.plugin != Plugin::pgoutput) return;
+    auto hidden =
+        hidden_columns(table, database, [](const ColumnFacts& column) { return column.is_key; });
+    if (table.has_identity && !hidden.empty())
+        add(table.shown_name(),
+            fmt::format("has {} in its replica identity, which the publication leaves out",
+                        enumerate(hidden)),
+            hidden);
+    // Postgres compares the row filter with the identity of the table that is written to.
+    auto check_filter = [&](const std::string& of, char replica_identity, const auto& is_logged) {
+        Names missing;
+        for (const auto& column : table.columns)
+            if (column.is_in_filter && !is_logged(column)) missing.push_back(column.name);
+        if (replica_identity == 'f' || missing.empty()) return;
+        add(of,
+            fmt::format("lacks {} in its replica identity, which the publication's row filter uses",
+                        enumerate(missing)),
+            missing);
+    };
+    if (!table.is_partitioned && table.has_identity)
+        check_filter(table.shown_name(), table.replica_identity,
+                     [](const ColumnFacts& column) { return column.is_key; });
+    for (const auto& partition : table.partitions)
+        if (partition.has_identity)
+            check_filter(fmt::format("partition {}.{}", partition.schema, partition.name),
+                         partition.replica_identity, [&](const ColumnFacts& column) {
+                             return has(partition.identity, column.name);
+                         });
 }
 
 }  // namespace walcast

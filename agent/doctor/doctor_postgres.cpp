@@ -18,6 +18,9 @@ namespace {
 using Level = Finding::Level;
 using Where = Mend::Where;
 
+// A server that accepts and says nothing is not waited for like one that works.
+constexpr std::chrono::seconds connect_max{15};
+
 // Our messages begin with where they come from, which the place says already.
 std::string without_side(std::string_view what) {
     constexpr std::string_view side = "postgres: ";
@@ -110,7 +113,9 @@ asio::awaitable<void> PostgresCheck::check_role() {
 // A pooler in between, pg_hba.conf and max_wal_senders show only so.
 asio::awaitable<void> PostgresCheck::check_replication() {
     try {
-        co_await replication_.open();
+        auto opening = replication_.open();
+        auto is_in_time = co_await within(connect_max, std::move(opening));
+        if (!is_in_time) throw PgError("postgres: no answer while connecting");
         auto system = co_await replication_.query("IDENTIFY_SYSTEM", "IDENTIFY_SYSTEM");
         facts_.emplace();
         facts_->source.system_id = system.at(0).at(0);
@@ -214,7 +219,9 @@ asio::awaitable<void> PostgresCheck::check_schema() {
 }
 
 asio::awaitable<void> PostgresCheck::run() {
-    co_await connection_.open();
+    auto opening = connection_.open();
+    auto is_in_time = co_await within(connect_max, std::move(opening));
+    if (!is_in_time) throw PgError("postgres: no answer while connecting");
     diagnosis_.is_reached = true;
     co_await connection_.query("SET default_transaction_read_only = on", "begin to read only");
     co_await check_schema();

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace walcast {
@@ -29,24 +30,60 @@ Finding finding_of(Level level, std::string_view check, std::string_view what,
     return finding;
 }
 
+// For each channel, whether this user may not publish on it (1), nor append to its history (2).
+constexpr std::string_view forbidden_channels = R"(
+local found = {}
+if not redis.acl_check_cmd then return found end
+for i = 2, #ARGV do
+  local may_not = 0
+  if not redis.acl_check_cmd('PUBLISH', ARGV[i], '') then may_not = 1 end
+  if not redis.acl_check_cmd('XADD', ARGV[1] .. ARGV[i], '1-0', 'm', '') then may_not = may_not + 2 end
+  found[#found + 1] = may_not
+end
+return found
+)";
+
+// As a pattern of an ACL that stands for nothing else.
+std::string literal_pattern(std::string_view text) {
+    std::string pattern;
+    for (auto c : text) {
+        if (std::string_view("*?[]\\").find(c) != std::string_view::npos) pattern += '\\';
+        pattern += c;
+    }
+    return pattern;
+}
+
+std::string shell_quoted(std::string_view text) {
+    std::string quoted = "'";
+    for (auto c : text) {
+        if (c == '\'')
+            quoted += "'\\''";
+        else
+            quoted += c;
+    }
+    return quoted + "'";
+}
+
 // The checks of one server.
 class RedisCheck {
 public:
-    RedisCheck(asio::any_io_executor executor, const RedisSettings& settings,
-               RedisDiagnosis& diagnosis)
-        : settings_(settings),
+    RedisCheck(asio::any_io_executor executor, const Config& config, RedisDiagnosis& diagnosis)
+        : settings_(config.redis),
+          rules_(config.rules),
           diagnosis_(diagnosis),
-          connection_(std::move(executor), settings.address) {}
+          connection_(std::move(executor), config.redis.address) {}
 
     asio::awaitable<void> run();
 
 private:
     void check_info(std::string_view info);
     asio::awaitable<void> check_permissions();
+    asio::awaitable<void> check_channels();
     asio::awaitable<void> read_position();
     void add(Finding finding) { diagnosis_.findings.push_back(std::move(finding)); }
 
     const RedisSettings& settings_;
+    const std::vector<Rule>& rules_;
     RedisDiagnosis& diagnosis_;
     RedisConnection connection_;
     bool has_permission_checks_ = false;
@@ -91,7 +128,10 @@ asio::awaitable<void> RedisCheck::check_permissions() {
                              settings_.prefix + "position", "", settings_.prefix});
     co_await connection_.write(command);
     auto reply = co_await connection_.read();
-    if (!reply.is_error()) co_return;
+    if (!reply.is_error()) {
+        co_await check_channels();
+        co_return;
+    }
     std::string what;
     try {
         throw_redis_error("check what is permitted", reply.text);
@@ -99,6 +139,53 @@ asio::awaitable<void> RedisCheck::check_permissions() {
         what = error.what();
     }
     add(finding_of(Level::error, "redis-permissions", what));
+}
+
+// One channel of each template, and its history.
+asio::awaitable<void> RedisCheck::check_channels() {
+    auto history = settings_.prefix + "log:";
+    std::vector<std::string> channels;
+    std::vector<std::string> patterns;
+    for (const auto& rule : rules_)
+        for (const auto& channel : rule.channels) {
+            std::string name;
+            std::string pattern;
+            for (const auto& part : channel.parts) {
+                name += part.is_column ? "x" : part.text;
+                pattern += part.is_column ? "*" : literal_pattern(part.text);
+            }
+            if (std::find(patterns.begin(), patterns.end(), pattern) != patterns.end()) continue;
+            channels.push_back(std::move(name));
+            patterns.push_back(std::move(pattern));
+        }
+    if (channels.empty()) co_return;
+    std::string command;
+    append_command_head(command, 4 + channels.size());
+    append_argument(command, "EVAL_RO");
+    append_argument(command, forbidden_channels);
+    append_argument(command, "0");
+    append_argument(command, history);
+    for (const auto& channel : channels) append_argument(command, channel);
+    auto reply = co_await connection_.ask(std::move(command));
+    std::vector<std::string> names;
+    auto command_line =
+        "redis-cli ACL SETUSER " +
+        shell_quoted(settings_.address.user.empty() ? "default" : settings_.address.user);
+    for (std::size_t i = 0; i < reply.items.size() && i < channels.size(); ++i) {
+        auto may_not = static_cast<unsigned>(reply.items[i].integer);
+        if (may_not == 0) continue;
+        names.push_back(channels[i]);
+        if ((may_not & 1U) != 0) command_line += ' ' + shell_quoted("&" + patterns[i]);
+        if ((may_not & 2U) != 0)
+            command_line += ' ' + shell_quoted("~" + literal_pattern(history) + patterns[i]);
+    }
+    if (names.empty()) co_return;
+    std::vector<std::string> mend(1, command_line);
+    add(finding_of(Level::error, "redis-permissions",
+                   fmt::format("this user may not PUBLISH on channels such as {}, or not XADD to "
+                               "their histories {}*: the agent gets NOPERM again and again",
+                               enumerate(names), history),
+                   std::move(mend)));
 }
 
 asio::awaitable<void> RedisCheck::read_position() {
@@ -139,7 +226,7 @@ asio::awaitable<RedisDiagnosis> check_redis(const Config& config) {
     constexpr std::chrono::seconds limit{15};
     auto executor = co_await asio::this_coro::executor;
     RedisDiagnosis diagnosis;
-    RedisCheck check(executor, config.redis, diagnosis);
+    RedisCheck check(executor, config, diagnosis);
     std::string failed;
     try {
         auto running = check.run();

@@ -33,16 +33,18 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition
 AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_toast%')";
 
-// One row for each column of each table.
+// One row for each column of each table. Before PostgreSQL 18 attnames may have generated columns,
+// which the stream never carries there.
 constexpr std::string_view tables_sql = R"(
 SELECT c.oid, n.nspname, c.relname, c.relkind, {1}, coalesce(p.rowfilter, ''),
     EXISTS (SELECT 1 FROM pg_publication_rel r JOIN pg_publication u ON u.oid = r.prpubid
         WHERE u.pubname = {2} AND r.prrelid = c.oid) AS is_listed,
     EXISTS (SELECT 1 FROM pg_publication_rel r JOIN pg_publication u ON u.oid = r.prpubid
         WHERE u.pubname = {2} AND r.prrelid = c.oid AND to_jsonb(r) ->> 'prattrs' IS NOT NULL) AS has_column_list,
-    {3}, a.attname, a.attnotnull, a.attgenerated,
+    {3}, a.attname, a.attnotnull, a.attgenerated, {4},
     CASE WHEN p.attnames IS NULL THEN a.attgenerated = '' OR p.has_stored AND a.attgenerated = 's'
-        ELSE p.attnames ? a.attname::text END
+        ELSE p.attnames ? a.attname::text
+            AND (a.attgenerated = '' OR current_setting('server_version_num')::int >= 180000) END
 FROM ({0}) p JOIN pg_namespace n ON n.nspname = p.schemaname
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -52,6 +54,14 @@ ORDER BY n.nspname, c.relname, a.attnum)";
 constexpr std::string_view schema_sql = R"(
 CASE WHEN EXISTS (SELECT 1 FROM pg_publication_namespace s JOIN pg_publication u ON u.oid = s.pnpubid
     WHERE u.pubname = {} AND s.pnnspid = c.relnamespace) THEN n.nspname ELSE '' END)";
+
+// Whether the row filter uses the column: it depends on it once more than the column list does.
+constexpr std::string_view filter_sql = R"(
+EXISTS (SELECT 1 FROM pg_publication_rel r JOIN pg_publication u ON u.oid = r.prpubid
+    WHERE u.pubname = {} AND r.prrelid = c.oid AND r.prqual IS NOT NULL
+    AND (SELECT count(*) FROM pg_depend d WHERE d.classid = 'pg_publication_rel'::regclass AND d.objid = r.oid
+        AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid = a.attnum)
+    > CASE WHEN a.attnum = ANY (r.prattrs::int2[]) THEN 1 ELSE 0 END))";
 
 constexpr std::string_view unpublished_sql = R"(
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence = 'p', c.relreplident, {},
@@ -117,9 +127,11 @@ asio::awaitable<void> list_tables(PgConnection& connection, DatabaseFacts& datab
     auto name = quote_literal(database.publication.name);
     auto is_pgoutput = database.plugin == Plugin::pgoutput;
     auto published = is_pgoutput ? fmt::format(published_sql, name) : std::string(everything_sql);
+    // As row filters did.
     auto has_schemas = is_pgoutput && database.server_version >= 150000;
     auto schema = has_schemas ? fmt::format(schema_sql, name) : std::string("''");
-    auto sql = fmt::format(tables_sql, published, has_identity_sql("c"), name, schema);
+    auto filter = has_schemas ? fmt::format(filter_sql, name) : std::string("false");
+    auto sql = fmt::format(tables_sql, published, has_identity_sql("c"), name, schema, filter);
     auto rows = co_await connection.query(std::move(sql), "list the publication's tables");
     for (auto& row : rows) {
         auto oid = to_oid(row[0]);
@@ -140,7 +152,8 @@ asio::awaitable<void> list_tables(PgConnection& connection, DatabaseFacts& datab
         column.name = row[9];
         column.is_not_null = row[10] == "t";
         column.generated = row[11].empty() ? ' ' : row[11][0];
-        column.is_published = row[12] == "t";
+        column.is_in_filter = row[12] == "t";
+        column.is_published = row[13] == "t";
     }
 }
 
@@ -166,11 +179,9 @@ asio::awaitable<void> describe(PgConnection& connection, DatabaseFacts& database
                                          column.type_oid) == std::end(short_types);
     }
     database.catalog.set_primary_key(table.oid, described.primary_key);
-    auto is_partial = table.replica_identity == 'f' &&
-                      std::any_of(table.partitions.begin(), table.partitions.end(),
-                                  [](const PartitionFacts& partition) {
-                                      return partition.replica_identity != 'f';
-                                  });
+    auto is_partial = std::any_of(
+        table.partitions.begin(), table.partitions.end(),
+        [&](const PartitionFacts& partition) { return table.has_partial_old_rows(partition); });
     if (is_partial) database.catalog.set_partial_old_rows(table.oid);
 }
 

@@ -1,5 +1,5 @@
-#include "agent/rules/channel_template.hpp"
 #include "agent/doctor/doctor_rules.hpp"
+#include "agent/rules/channel_template.hpp"
 
 #include <fmt/format.h>
 

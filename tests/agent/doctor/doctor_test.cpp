@@ -62,6 +62,10 @@ public:
         table_.row_filter = std::move(filter);
         return *this;
     }
+    TableBuilder& in_filter() {  // The last column.
+        table_.columns.back().is_in_filter = true;
+        return *this;
+    }
 
     const TableFacts& facts() const { return table_; }
     const std::vector<std::string>& keys() const { return keys_; }
@@ -256,11 +260,19 @@ TEST(Doctor, NamesThePartitionsThatDiffer) {
 
     auto findings = check_rules({rule_of("public.orders", {"user:{user_id}"})}, database);
 
-    ASSERT_EQ(checks_of(findings), (Checks{"delete-unroutable", "update-unroutable"}));
+    ASSERT_EQ(checks_of(findings), Checks{"partition-identity"});
     EXPECT_TRUE(contains(findings[0].what, "public.orders_2"));
     EXPECT_EQ(
         findings[0].mends[0].lines,
         std::vector<std::string>{"ALTER TABLE \"public\".\"orders_2\" REPLICA IDENTITY FULL;"});
+}
+
+TEST(Doctor, NamesThePartitionsThatDifferForAnyRule) {
+    PartitionFacts key{.schema = "public", .name = "orders_1", .identity = {"id"}};
+    auto database = database_of({orders().full_identity().partition(key)});
+    auto rule = rule_of("public.orders", {"all"});
+
+    EXPECT_EQ(checks_of(check_rules({rule}, database)), Checks{"partition-identity"});
 }
 
 TEST(Doctor, FindsPartitionsThatLogLessThanTheirRootPromises) {
@@ -270,6 +282,21 @@ TEST(Doctor, FindsPartitionsThatLogLessThanTheirRootPromises) {
 
     EXPECT_EQ(checks_of(check_rules({rule_of("public.orders", {"order:{id}"})}, database)),
               Checks{"partition-identity"});
+}
+
+TEST(Doctor, FindsRowFiltersThatMakeWritesFail) {
+    auto table = table_of("orders").key("id").in_filter().column("user_id").in_filter();
+    auto database = database_of({table});
+    auto rule = rule_of("public.orders", {"all"});
+
+    auto findings = check_rules({rule}, database);
+    ASSERT_EQ(checks_of(findings), Checks{"no-identity"});
+    EXPECT_EQ(findings[0].columns, std::vector<std::string>{"user_id"});
+
+    database.publication.operations = 1;  // Inserts only: no old rows.
+    auto checks = checks_of(check_rules({rule}, database));
+    EXPECT_EQ(std::count(checks.begin(), checks.end(), "no-identity"), 0);
+    EXPECT_TRUE(check_rules({rule}, database_of({table.full_identity()})).empty());
 }
 
 // --- columns ---
