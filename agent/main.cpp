@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -25,6 +26,7 @@
 #include <iterator>
 #include <map>
 #include <random>
+#include <sstream>
 
 using namespace walcast;
 
@@ -163,9 +165,16 @@ int run_until_signal(const std::function<asio::awaitable<void>()>& task, Interru
     return is_interrupted && interrupted == Interrupted::is_failure ? exit_failed : code;
 }
 
+// A reader that leaves does not stop the work.
+void print_out(std::string_view text) {
+    try {
+        print_now(text);
+    } catch (const OutputClosed&) {
+    }
+}
+
 void say(const std::string& line) {
-    fmt::print("{}\n", line);
-    std::fflush(stdout);
+    print_out(line + '\n');
 }
 
 int run_init(const Options& options) {
@@ -188,7 +197,7 @@ int run_doctor(const Options& options) {
     auto code = run_until_signal(examine, Interrupted::is_failure);
     if (code != exit_done) return code;
     const auto& findings = diagnosis.findings;
-    fmt::print("{}", options.is_json ? show_json(findings) : show_text(findings));
+    print_out(options.is_json ? show_json(findings) : show_text(findings));
     if (!diagnosis.is_whole) return exit_failed;
     return is_anything_wrong(findings) ? exit_found : exit_done;
 }
@@ -298,6 +307,27 @@ void hide_passwords(int argc, char** argv) {
     }
 }
 
+CLI::Validator not_empty() {
+    return CLI::Validator(
+        [](const std::string& text) {
+            return text.empty() ? std::string("must not be empty") : std::string();
+        },
+        "");
+}
+
+// CLI11 would let negative and larger numbers wrap, and take a zero in front for octal.
+CLI::Validator whole_number() {
+    return CLI::Validator(
+        [](const std::string& text) {
+            constexpr auto end = std::uint64_t{1} << 53U;
+            std::uint64_t number = end;
+            std::from_chars(text.data(), text.data() + text.size(), number);
+            if (number < end && fmt::to_string(number) == text) return std::string();
+            return fmt::format("must be a whole number from 0 to {}, in decimal digits", end - 1);
+        },
+        "");
+}
+
 void add_explain(CLI::App& app, Options& options, std::function<int()>& command) {
     auto& to = options.explain;
     using Identity = ExplainedTable::Identity;
@@ -322,12 +352,17 @@ void add_explain(CLI::App& app, Options& options, std::function<int()>& command)
                      "As if the replica identity were this (default: the table's own)")
         ->transform(CLI::CheckedTransformer(identities))
         ->option_text("own, key or full");
-    explain->add_option("--sync-id", to.sync_id, "What the histories in Redis have of this id");
-    explain->add_option("--replay", to.recording, "The changes of a recording of `walcast tail`");
+    explain->add_option("--sync-id", to.sync_id, "What the histories in Redis have of this id")
+        ->check(whole_number());
+    explain->add_option("--replay", to.recording, "The changes of a recording of `walcast tail`")
+        ->check(not_empty());
     explain->add_option("--xid", to.xid, "Of a recording only this transaction");
-    explain->add_option("--limit", to.limit, "Of a recording only so many changes");
-    explain->add_option("--against", options.explain_against,
-                        "Another configuration: what its rules do differently (exit code 3)");
+    explain->add_option("--limit", to.limit, "Of a recording only so many changes")
+        ->check(whole_number());
+    explain
+        ->add_option("--against", options.explain_against,
+                     "Another configuration: what its rules do differently (exit code 3)")
+        ->check(not_empty());
     explain->add_flag("--json", options.is_json, "A JSON object for each change");
     explain->add_option("--color", options.color, "auto, always or never")
         ->check(CLI::IsMember({"auto", "always", "never"}));
@@ -342,7 +377,7 @@ void add_explain(CLI::App& app, Options& options, std::function<int()>& command)
 }
 
 int fail(ExitCode code, const std::exception& error) {
-    fmt::print(stderr, "walcast: {}\n", error.what());
+    complain(fmt::format("walcast: {}", error.what()));
     return code;
 }
 
@@ -350,6 +385,7 @@ int fail(ExitCode code, const std::exception& error) {
 
 int main(int argc, char** argv) {
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);  // The write fails instead, which is told.
     Options options;
     std::function<int()> command;
 
@@ -381,14 +417,9 @@ int main(int argc, char** argv) {
     tail->add_option("--channel", options.tail.channels,
                      "Redis channel or pattern; several allowed")
         ->allow_extra_args(false);
-    auto is_given = CLI::Validator(
-        [](const std::string& text) {
-            return text.empty() ? std::string("must not be empty") : std::string();
-        },
-        "");
     tail->add_option("--model", options.tail.filter.models, "Only these models; globs allowed")
         ->allow_extra_args(false)
-        ->check(is_given);
+        ->check(not_empty());
     tail->add_option("--action", options.tail.filter.actions, "Only these actions")
         ->allow_extra_args(false)
         ->check(CLI::IsMember({"insert", "update", "delete", "reset"}));
@@ -398,12 +429,15 @@ int main(int argc, char** argv) {
     tail->add_option("--mutation-id", options.tail.filter.mutation_ids,
                      "Only what bears this mutation id")
         ->allow_extra_args(false)
-        ->check(is_given);
+        ->check(not_empty());
     tail->add_option("--record", options.record_file,
-                     "Postgres: keep the stream in this new file, for --replay");
+                     "Postgres: keep the stream in this new file, for --replay")
+        ->check(not_empty());
     tail->add_flag("--mask", options.is_masked, "Replace the values of rows in that file");
-    tail->add_option("--replay", options.replay_file, "Show a recording, without a database");
-    tail->add_option("--from", options.tail.from, "Redis: first what came after this sync id");
+    tail->add_option("--replay", options.replay_file, "Show a recording, without a database")
+        ->check(not_empty());
+    tail->add_option("--from", options.tail.from, "Redis: first what came after this sync id")
+        ->check(whole_number());
     tail->add_option("--prefix", options.tail_prefix,
                      "Redis: prefix of walcast's keys (default walcast:)");
     auto* json = tail->add_flag("--json", options.is_json, "JSON lines, as in a pipe");
@@ -446,7 +480,12 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? exit_done : exit_wrong_usage;
+        std::ostringstream help;
+        if (app.exit(error, help) != 0) return exit_wrong_usage;
+        command = [text = help.str()] {
+            print_out(text);
+            return exit_done;
+        };
     }
     hide_passwords(argc, argv);
     try {

@@ -2,8 +2,8 @@
 
 #include "agent/errors.hpp"
 #include "agent/explain/history_search.hpp"
-#include "agent/output.hpp"
 #include "agent/explain/recorded_changes.hpp"
+#include "agent/output.hpp"
 
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>

@@ -1,9 +1,9 @@
 #include "agent/explain/explanation.hpp"
 
-#include "agent/rules/channel_names.hpp"
 #include "agent/errors.hpp"
-#include "agent/spelling.hpp"
 #include "agent/explain/verdict.hpp"
+#include "agent/rules/channel_names.hpp"
+#include "agent/spelling.hpp"
 #include "decoders/nested_values.hpp"
 #include "decoders/utf8.hpp"
 #include "sinks/native_envelope.hpp"

@@ -127,6 +127,25 @@ std::string FormMasker::numbers(std::string_view text) const {
     return out;
 }
 
+std::string FormMasker::tid(std::string_view text) const {
+    constexpr std::uint64_t offset_end = 65'536;
+    auto comma = text.find(',');
+    if (comma == std::string_view::npos || !text.starts_with('(') || !text.ends_with(')'))
+        throw OtherForm();
+    auto block = text.substr(1, comma - 1);
+    expect_only("0123456789", block);
+    auto offset = to_number<std::uint64_t>(text.substr(comma + 1, text.size() - comma - 2));
+    if (offset >= offset_end) throw OtherForm();
+    std::uint64_t begin = 0;
+    std::uint64_t end = 10;
+    while (offset >= end) {
+        begin = end;
+        end = std::min(end * 10, offset_end);
+    }
+    return fmt::format("({},{})", integer(block),
+                       begin + permutation_.number(offset - begin, end - begin));
+}
+
 std::string FormMasker::hex(std::string_view text) const {
     expect_only("0123456789abcdefABCDEF:-/", text);
     constexpr std::string_view upper = "0123456789ABCDEF";

@@ -24,6 +24,7 @@ public:
     std::string integer(std::string_view text) const;
     std::string number(std::string_view text) const;
     std::string numbers(std::string_view text) const;  // Several, among brackets and commas.
+    std::string tid(std::string_view text) const;      // `(1007,4)`: block and offset.
     std::string hex(std::string_view text) const;
     std::string uuid(std::string_view text) const;
     std::string bits(std::string_view text) const;

@@ -9,12 +9,13 @@
 namespace walcast {
 
 enum class ValueMasker::Kind : std::uint8_t {
-    kept,
+    boolean,
     text,
     words,
     integer,
     number,
     numbers,
+    tid,
     digits,
     hex,
     uuid,
@@ -214,9 +215,7 @@ std::string ValueMasker::mask_content(std::string_view content, bool has_our_nam
 // What is not here is words: enums, regclass, tsvector, xml and the like, and types of extensions.
 ValueMasker::Kind ValueMasker::kind_of(std::uint32_t type_oid) const {
     switch (type_oid) {
-        case 16:  // bool
-        case 27:  // tid
-            return Kind::kept;
+        case 16: return Kind::boolean;
         case 18:    // "char"
         case 19:    // name
         case 25:    // text
@@ -247,6 +246,7 @@ ValueMasker::Kind ValueMasker::kind_of(std::uint32_t type_oid) const {
         case 2970:  // txid_snapshot
         case 5038:  // pg_snapshot
             return Kind::numbers;
+        case 27: return Kind::tid;
         case 790: return Kind::digits;  // money
         case 17:                        // bytea
         case 774:                       // macaddr8
@@ -349,12 +349,13 @@ std::string ValueMasker::mask(std::uint32_t type_oid, std::string_view text, int
 
 std::string ValueMasker::mask_kind(Kind kind, std::uint32_t type_oid, std::string_view text) const {
     switch (kind) {
-        case Kind::kept: expect_only("tf(0123456789,)", text); return std::string(text);
+        case Kind::boolean: expect_only("tf", text); return std::string(text);
         case Kind::text: return forms_.text(text);
         case Kind::words: return forms_.words(text);
         case Kind::integer: return forms_.integer(text);
         case Kind::number: return forms_.number(text);
         case Kind::numbers: return forms_.numbers(text);
+        case Kind::tid: return forms_.tid(text);
         case Kind::digits: expect_only("0123456789$,.-()", text); return forms_.digits(text);
         case Kind::hex:
             return text.starts_with("\\x") ? "\\x" + forms_.hex(text.substr(2)) : forms_.hex(text);

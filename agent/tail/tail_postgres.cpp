@@ -52,7 +52,7 @@ static asio::awaitable<std::vector<std::string>> create_publications(PgConnectio
         auto& list = !table.is_ours                                        ? foreign
                      : table.has_identity && !table.has_virtual_identity() ? whole
                                                                            : inserts_only;
-        list += (list.empty() ? "" : ", ") + table.quoted_name();
+        list += (list.empty() ? "" : ", ") + table.published_name();
     }
     if (!foreign.empty())
         complain(fmt::format("not shown, since only their owner can publish them: {}", foreign));

@@ -3,11 +3,12 @@
 import json
 import random
 import re
+import subprocess
 
 import pytest
 
 from support import history
-from support.servers import Redis, wait_until
+from support.servers import Redis, wait_until, walcast_binary
 from support.world import REDIS_PASSWORD, World
 from test_tail import Tail, streams
 
@@ -388,6 +389,11 @@ def test_a_recording_compares_rules(world, recording, tmp_path):
     (["--sync-id", "1", "--xid", "1"], 2, "--xid and --limit are of a recording"),
     (["--replay", "no.rec", "--row", "{}"], 2, "what?"),
     (["--replay", "/nowhere/no.rec"], 2, "/nowhere/no.rec"),
+    (["--replay", ""], 2, "--replay: must not be empty"),
+    (["--table", "todos", "--row", "{}", "--against", ""], 2, "--against: must not be empty"),
+    (["--sync-id", "-1"], 2, "--sync-id: must be a whole number from 0 to 9007199254740991"),
+    (["--sync-id", "99999999999999999999"], 2, "--sync-id: must be a whole number from 0 to 9007199254740991"),
+    (["--replay", "no.rec", "--limit", "-1"], 2, "--limit: must be a whole number from 0 to 9007199254740991"),
     (["--table", "todos", "--row", "{}", "--delete"], 2, "--delete goes with --key"),
     (["--table", "todos", "--row", "{}", "--unchanged", "title"], 2, "--unchanged is of an update"),
 ])
@@ -395,6 +401,14 @@ def test_errors_say_what_would_do(world, arguments, code, message):
     result = world.walcast("explain", *arguments)
     assert result.returncode == code and message in result.stderr, result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [["explain", "--table", "todos", "--row", "{}"], ["init", "--dry-run"], ["drop", "--dry-run"], ["doctor"]])
+def test_output_that_cannot_be_written_is_told(world, tmp_path, arguments):
+    (tmp_path / "walcast.toml").write_text(world.config())
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([walcast_binary(), *arguments], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert result.returncode == 1 and "cannot write to standard output: No space left on device" in result.stderr, result.stderr
 
 
 def test_a_table_without_identity_has_no_updates(world):

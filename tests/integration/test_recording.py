@@ -117,6 +117,26 @@ def test_a_replay_as_text_has_a_line_an_action(world, tmp_path):
     assert lines[1].endswith('update notes 1 {"id":1,"title":"b"} body=(unchanged) #3')
 
 
+@pytest.mark.parametrize("form", ["--json", "--text"])
+def test_a_screen_that_cannot_be_written_is_told(world, tmp_path, form):
+    file = tmp_path / "shown.rec"
+    with record(world, file) as tail:
+        world.sql("insert into notes values (1, 'a', 'b')")
+        tail.wait_actions(1)
+        assert tail.end() == 0
+
+    command = [walcast_binary(), "tail", "--replay", file, form]
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=10)
+    assert (result.returncode, result.stderr) == (1, "walcast: cannot write to standard output: No space left on device\n")
+
+    def limited():  # SIGXFSZ does what it does by default.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+    with open(tmp_path / "small", "w") as small:
+        result = subprocess.run(command, stdout=small, stderr=subprocess.PIPE, text=True, timeout=10, preexec_fn=limited)
+    assert (result.returncode, result.stderr) == (1, "walcast: cannot write to standard output: File too large\n")
+
+
 # Masking.
 
 def shape(value):
@@ -292,7 +312,8 @@ def test_a_full_disk_ends_the_tail_and_says_so(world, tmp_path):
     ["redis://localhost", "--channel", "a", "--record", "x.rec"], ["--channel", "a", "--record", "x.rec"], ["--replay", "x.rec", "--record", "y.rec"],
     ["postgres://localhost/app", "--replay", "x.rec"], ["postgres://localhost/app", "--mask"], ["--replay", "x.rec", "--channel", "a"],
     ["--replay", "x.rec", "--from", "3"], ["--replay", "x.rec", "--table", "a"], ["--xid", "many"], ["--xid", "0"], ["--action", "upsert"],
-    ["--model", ""], ["--mutation-id", ""]])
+    ["--model", ""], ["--mutation-id", ""], ["postgres://localhost/app", "--record", ""], ["--replay", ""],
+    *(["redis://localhost", "--channel", "a", "--from", wrong] for wrong in ("-1", "", "1x", "0x10", "9007199254740992", "99999999999999999999"))])
 def test_what_does_not_go_together_is_wrong_usage(arguments, tmp_path):
     result = subprocess.run([walcast_binary(), "tail", *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=10)
     assert result.returncode == 2 and "--" in result.stderr, result.stderr

@@ -196,6 +196,28 @@ def test_a_reader_that_goes_ends_it_cleanly(world):
     assert_nothing_left(world)
 
 
+def test_a_full_disk_behind_its_output_is_told(world):
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen([walcast_binary(), "tail", world.url(), "--json"], stdin=subprocess.DEVNULL, stdout=full,
+                                   stderr=subprocess.PIPE, text=True, preexec_fn=_dies_with_us(signal.SIGKILL))
+    try:
+        wait_until(lambda: streams(world) or process.poll() is not None, 15, "tail streams")
+        world.sql("insert into todos values (1, 'a')")
+        _, errors = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1 and "cannot write to standard output: No space left on device" in errors, errors
+    assert_nothing_left(world)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["tail", "--help"]])
+def test_a_help_that_cannot_be_written_is_told(arguments):
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([walcast_binary(), *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=10)
+    assert result.returncode == 1 and "cannot write to standard output: No space left on device" in result.stderr, result.stderr
+
+
 def test_a_reader_that_goes_is_noticed_without_another_change(world):
     process = subprocess.Popen([walcast_binary(), "tail", world.url()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, preexec_fn=_dies_with_us(signal.SIGKILL))

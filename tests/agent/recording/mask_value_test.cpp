@@ -138,7 +138,9 @@ static const std::vector<Sample> samples{
     {22, "10 22 35", "[1-9][0-9] [1-9][0-9] [1-9][0-9]"},
     {23, "1234567", "[1-9][0-9]{6}"},
     {26, "16384", "[1-9][0-9]{4}"},
-    {27, "(0,1)", "\\(0,1\\)"},
+    {27, "(0,1)", "\\([0-9],[0-9]\\)"},
+    {27, "(1007,4)", "\\([1-9][0-9]{3},[0-9]\\)"},
+    {1010, R"x({"(1007,12)",NULL})x", R"x(\{"\([1-9][0-9]{3},[1-9][0-9]\)",NULL\})x"},
     {28, "738", "[1-9][0-9]{2}"},
     {30, "1234 5678", "[1-9][0-9]{3} [1-9][0-9]{3}"},
     {114, R"({"name": ["Ada \"L\" é\n", 1815, -1.5e3, true, null]})",
@@ -218,6 +220,20 @@ TEST(MaskValue, KeepsDatesDates) {
     }
 }
 
+TEST(MaskValue, KeepsRowPlacesWithinTheirTypeAndNotInClear) {
+    std::set<std::string> found;
+    for (auto i = 0U; i < 50; ++i) {
+        auto masked = ValueMasker({i, 1}).mask(27, "(4294967295,65535)");
+        ASSERT_TRUE(is_like(masked, "\\([1-9][0-9]{9},[1-6][0-9]{4}\\)")) << masked;
+        EXPECT_LE(std::stoull(masked.substr(1)), 4294967295U) << masked;
+        EXPECT_LE(std::stoull(masked.substr(masked.find(',') + 1)), 65535U) << masked;
+        found.insert(masked);
+    }
+
+    EXPECT_GT(found.size(), 40U);
+    EXPECT_NE(mask(27, "(1007,70000)"), "(1007,70000)");
+}
+
 TEST(MaskValue, KeepsTheBoundsOfARangeInOrder) {
     for (auto i = 0U; i < 50; ++i) {
         auto masked = ValueMasker({i, 1}).mask(3904, "[100,200)");
@@ -228,7 +244,7 @@ TEST(MaskValue, KeepsTheBoundsOfARangeInOrder) {
 // What its type would never print is not kept for that.
 TEST(MaskValue, KeepsNothingOfWhatIsNotOfItsType) {
     for (const auto& [type, text, form] : samples) {
-        if (type == 16 || type == 27) continue;
+        if (type == 16) continue;
         for (const auto* other :
              {"secretword", "{secretword", "(\"secretword", "[secretword,",
               "{\"secretword\": secretword", "2024-secretword", "99:secretword:1"}) {
