@@ -162,25 +162,13 @@ void refuse_endless_keys(std::string_view text, const std::string& file) {
     }
 }
 
-// A tenant's own prefix, for each channel of each rule; and no channel may be what walcast itself
-// talks on.
+// A tenant's own prefix, for each channel of each rule.
 void finish_channels(Config& config) {
-    auto control = config.redis.prefix + "control";
-    for (auto& rule : config.rules) {
-        for (std::size_t i = 0; i < rule.channels.size(); ++i) {
-            auto& channel = rule.channels[i];
-            const auto& prefix = config.channel_prefix;
-            if (!prefix.empty())
-                channel.parts.insert(channel.parts.begin(),
-                                     {.is_column = false, .text = prefix, .keys = {}});
-            if (!channel.can_make(control)) continue;
-            throw ConfigError(fmt::format(
-                "{}: channels: a row could make \"{}\" of \"{}{}\", which is walcast's own "
-                "channel: "
-                "begin it with other text",
-                rule.place_of(fmt::format("channels.{}", i)), control, prefix, channel.text));
-        }
-    }
+    if (config.channel_prefix.empty()) return;
+    for (auto& rule : config.rules)
+        for (auto& channel : rule.channels)
+            channel.parts.insert(channel.parts.begin(),
+                                 {.is_column = false, .text = config.channel_prefix, .keys = {}});
 }
 
 // The rules, and the settings that their channels hang on.
@@ -228,8 +216,31 @@ Config parse_config(std::string_view text, const std::string& file,
     apply_environment(config, environment);
     check_combinations(config);
     finish_channels(config);
+    expect_no_control(config, config.redis.prefix);
     config.rules_text = text_of_rules(config, parsed);
     return config;
+}
+
+void expect_no_control(const Config& config, const std::string& prefix) {
+    auto control = prefix + "control";
+    for (const auto& rule : config.rules)
+        for (std::size_t i = 0; i < rule.channels.size(); ++i)
+            if (rule.channels[i].can_make(control))
+                throw ConfigError(fmt::format(
+                    "{}: channels: a row could make \"{}\" of \"{}{}\", which is walcast's own "
+                    "channel: begin it with other text",
+                    rule.place_of(fmt::format("channels.{}", i)), control, config.channel_prefix,
+                    rule.channels[i].text));
+}
+
+// A file may be anything, as a device that never ends.
+static std::string read_whole(std::istream& in, const std::string& file) {
+    constexpr std::size_t bytes_max = std::size_t{4} << 20U;
+    std::string text(bytes_max + 1, '\0');
+    in.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(in.gcount()));
+    if (text.size() > bytes_max) throw ConfigError(fmt::format("{}: larger than 4 MiB", file));
+    return text;
 }
 
 Config load_config(const std::string& file, Presence presence, const Environment& environment) {
@@ -239,8 +250,7 @@ Config load_config(const std::string& file, Presence presence, const Environment
         std::error_code ignored;
         std::ifstream in(candidate);
         if (!in || std::filesystem::is_directory(candidate, ignored)) continue;
-        std::string text{std::istreambuf_iterator<char>(in), {}};
-        return parse_config(text, candidate, environment);
+        return parse_config(read_whole(in, candidate), candidate, environment);
     }
     if (!file.empty()) throw ConfigError(fmt::format("{}: cannot be read", file));
     if (presence == Presence::optional) return default_config(environment);

@@ -190,6 +190,8 @@ bool Session::is_between_transactions() const {
 }
 
 asio::awaitable<void> Session::take_rules() {
+    co_await list_tables_again();
+    if (!rules_.due) co_return;
     auto file = rules_.due->file;
     try {
         put_in_force(std::exchange(rules_.due, nullptr), numbering_->position().sync_id + 1);
@@ -198,14 +200,23 @@ asio::awaitable<void> Session::take_rules() {
                    quoted(error.what()));
         co_return;
     }
-    co_await list_tables_again();
     warn_of_tables();
+}
+
+// Rules need not fit a table that is gone.
+void Session::replace_rules(const RuleSet& rules) {
+    router_.replace_rules(rules.rules, [this](const Relation& relation) {
+        const auto& published = stream_.facts().published;
+        return std::any_of(published.begin(), published.end(), [&](const auto& table) {
+            return table.schema == relation.schema && table.name == relation.name;
+        });
+    });
+    builder_.forget_rules();
 }
 
 // Throws SetupError where the rules do not fit a table; then nothing has changed.
 void Session::put_in_force(std::unique_ptr<const RuleSet> rules, SyncId from) {
-    router_.replace_rules(rules->rules);
-    builder_.forget_rules();
+    replace_rules(*rules);
     rules_.in_force = std::move(rules);
     are_rules_noted_ = false;
     log_.info("rules reloaded file={} rules={} from_sync_id={}", rules_.in_force->file,
@@ -221,13 +232,13 @@ void Session::keep_rules_of(const Stored& stored) {
     std::unique_ptr<const RuleSet> rules;
     try {
         rules = RuleSet::of(parse_config(stored.rules, "the rules in the position", nothing));
+        if (rules->rules.empty()) throw ConfigError("the rules in the position: there are none");
     } catch (const ConfigError& error) {
         log_.warn("transaction {} at {} goes on by other rules than it began with: error={}",
                   partial->xid, partial->commit_lsn, quoted(error.what()));
         return;
     }
-    router_.replace_rules(rules->rules);
-    builder_.forget_rules();
+    replace_rules(*rules);
     if (!rules_.due) rules_.due = std::move(rules_.in_force);
     rules_.in_force = std::move(rules);
     log_.warn("transaction {} at {} was sent in part: the rules of then stay in force to its end",
@@ -428,6 +439,8 @@ asio::awaitable<void> Session::push() {
     has_whole_transaction_ = false;
     idle_pushed_at_ = steady_clock::now();
     for (const auto& notice : builder_.take_notices()) log_.warn("{}", notice);
+    for (const auto& table : router_.take_unmatched())
+        log_.warn("table={} is taken by no rule any more", table);
     for (const auto& table : router_.take_without_id())
         log_.warn("table={} has neither a primary key nor a replica identity: not published",
                   table);

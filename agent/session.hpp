@@ -102,6 +102,7 @@ private:
     // Rules.
     bool is_reload_due() const { return rules_.due && is_between_transactions(); }
     asio::awaitable<void> take_rules();
+    void replace_rules(const RuleSet& rules);
     void put_in_force(std::unique_ptr<const RuleSet> rules, SyncId from);
     void keep_rules_of(const Stored& stored);
     template <typename Work>

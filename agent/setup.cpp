@@ -25,7 +25,8 @@ SELECT n.nspname, c.relname,
     pg_has_role(c.relowner, 'USAGE'),
     a.attname,
     (SELECT max(g.attgenerated::text) FROM pg_attribute g
-     WHERE c.relreplident = 'f' AND g.attrelid = c.oid AND g.attnum > 0 AND g.attgenerated <> '')
+     WHERE c.relreplident = 'f' AND g.attrelid = c.oid AND g.attnum > 0 AND g.attgenerated <> ''),
+    c.relkind = 'r' AND EXISTS (SELECT 1 FROM pg_inherits h WHERE h.inhparent = c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN identity ON identity.oid = c.oid
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (c.relreplident = 'f' OR EXISTS (
     SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND a.attnum = ANY (i.indkey)
@@ -45,6 +46,7 @@ asio::awaitable<std::vector<PublishableTable>> publishable_tables(PgConnection& 
                               .has_identity = row[2] == "t",
                               .is_ours = row[3] == "t",
                               .generated = row[5].empty() ? ' ' : row[5][0],
+                              .has_children = row[6] == "t",
                               .identity = {}});
         if (!row[4].empty()) tables.back().identity.push_back(std::move(row[4]));
     }
@@ -231,7 +233,7 @@ asio::awaitable<void> init_publication(PgConnection& connection, const Config& c
         auto is_published = std::any_of(published.begin(), published.end(), [&](const auto& row) {
             return row[0] == table.schema && row[1] == table.name;
         });
-        if (!is_published) missing += (missing.empty() ? "" : ", ") + table.quoted_name();
+        if (!is_published) missing += (missing.empty() ? "" : ", ") + table.published_name();
     }
     if (found.empty()) {
         auto sql = fmt::format(

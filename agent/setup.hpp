@@ -39,9 +39,12 @@ struct PublishableTable {
     // Under full identity, 's' or 'v' where it has stored or virtual generated columns. From
     // PostgreSQL 18 on updates fail while such a column is not published; virtual ones never are.
     char generated = ' ';
+    bool has_children = false;          // By inheritance; they are tables of their own.
     std::vector<std::string> identity;  // Its columns; all of them under FULL.
 
     bool has_virtual_identity() const { return generated == 'v'; }
+    // As a publication takes it: by itself.
+    std::string published_name() const { return (has_children ? "ONLY " : "") + quoted_name(); }
     std::string quoted_name() const {
         return quote_identifier(schema) + "." + quote_identifier(name);
     }

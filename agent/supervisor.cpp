@@ -34,6 +34,7 @@ Supervisor::Supervisor(asio::any_io_executor executor, const Config& config, Loa
     : executor_(executor),
       config_(config),
       load_(std::move(load)),
+      channel_prefix_(config.channel_prefix),
       rules_{.in_force = RuleSet::of(config), .due = nullptr},
       sink_(sink),
       log_(log),
@@ -81,6 +82,7 @@ void Supervisor::read_rules() {
     Config config;
     try {
         config = load_();
+        expect_no_control(config, config_.redis.prefix);  // Which stays, whatever the file says.
     } catch (const ConfigError& error) {
         log_.error("rules not reloaded, the old ones stay in force error={}", quoted(error.what()));
         return;
@@ -92,6 +94,8 @@ void Supervisor::read_rules() {
         log_.info("rules unchanged file={} rules={}", config.file, config.rules.size());
         return;
     }
+    if (std::exchange(channel_prefix_, config.channel_prefix) != config.channel_prefix)
+        log_.warn("redis.channel_prefix changed: with these rules every channel has another name");
     rules_.due = RuleSet::of(std::move(config));
     if (session_ && session_->is_between_transactions()) return session_->reload();
     log_.info("rules read, to be in force from the next transaction on file={} rules={}",

@@ -39,6 +39,7 @@ private:
     asio::any_io_executor executor_;
     const Config& config_;
     Load load_;
+    std::string channel_prefix_;  // Of the rules read last.
     RuleBook rules_;
     Sink& sink_;
     Log& log_;

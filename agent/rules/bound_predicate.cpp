@@ -2,8 +2,8 @@
 
 #include "agent/rules/like.hpp"
 #include "agent/rules/predicate_token.hpp"
-#include "agent/spelling.hpp"
 #include "agent/rules/sql_literal.hpp"
+#include "agent/spelling.hpp"
 #include "decoders/json_string.hpp"
 
 #include <fmt/format.h>

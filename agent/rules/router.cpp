@@ -19,20 +19,42 @@ std::span<const TableRule> Router::rules_of(const Relation& relation) {
     if (&relation == last_relation_ && last_table_->generation == relation.generation)
         return last_table_->rules;
     auto& table = tables_[&relation];
-    if (table.generation != relation.generation) {
-        table.rules.clear();
-        for (const auto& rule : *rules_)
-            if (matches_table(rule, relation.schema, relation.name))
-                add_ready(table, rule, relation);
-        table.generation = relation.generation;
-    }
+    if (table.generation != relation.generation) make_ready(table, relation);
     last_relation_ = &relation;
     last_table_ = &table;
     return table.rules;
 }
 
+void Router::make_ready(Table& table, const Relation& relation) {
+    auto name = fmt::format("{}.{}", relation.schema, relation.name);
+    table.rules.clear();
+    for (const auto& rule : *rules_)
+        if (matches_table(rule, relation.schema, relation.name)) add_ready(table, rule, relation);
+    if (table.rules.empty() && !table.name.empty())
+        unmatched_.push_back(fmt::format("{} was={}", name, table.name));
+    table.name = table.rules.empty() ? "" : name;
+    table.generation = relation.generation;
+}
+
+// A column that was hidden, and that the table has no longer, may be there under another name.
+void Router::expect_still_hidden(Table& table, const Rule& rule, const Relation& relation) {
+    for (const auto& column : rule.exclude) {
+        auto is_there = std::any_of(relation.columns.begin(), relation.columns.end(),
+                                    [&](const Column& one) { return one.name == column; });
+        auto& hidden = table.hidden;
+        auto was_there = std::find(hidden.begin(), hidden.end(), column) != hidden.end();
+        if (is_there && !was_there) hidden.push_back(column);
+        if (is_there || !was_there) continue;
+        throw SetupError(fmt::format(
+            "{}: {}.{}: column \"{}\" is gone, which exclude hides. If it was renamed, exclude the "
+            "new name; if it was dropped, start the agent anew",
+            rule.place_of("exclude.0"), relation.schema, relation.name, column));
+    }
+}
+
 void Router::add_ready(Table& table, const Rule& rule, const Relation& relation) {
-    auto ready = make_ready(rule, relation, catalog_);
+    expect_still_hidden(table, rule, relation);
+    auto ready = walcast::make_ready(rule, relation, catalog_);
     if (!ready.id.empty() || without_id_ == WithoutId::allowed) {
         table.rules.push_back(std::move(ready));
     } else if (without_id_ == WithoutId::left_out) {
@@ -50,7 +72,7 @@ void Router::forget() {
     last_relation_ = nullptr;
 }
 
-void Router::replace_rules(const std::vector<Rule>& rules) {
+void Router::replace_rules(const std::vector<Rule>& rules, const IsThere& is_there) {
     // A table that was dropped and made anew is two relations, of which the older one is past.
     std::map<std::pair<std::string_view, std::string_view>, const Relation*> newest;
     for (const auto& [relation, table] : tables_) {
@@ -59,6 +81,7 @@ void Router::replace_rules(const std::vector<Rule>& rules) {
     }
     Router next(rules, catalog_, without_id_);
     for (const auto& [name, relation] : newest) {
+        if (!is_there(*relation)) continue;
         try {
             next.rules_of(*relation);
         } catch (const ValueError&) {
@@ -146,14 +169,19 @@ bool Routing::has_id_changed() const {
 void Routing::cannot_route(std::string_view why) {
     if (rule_.rule->unroutable == Unroutable::error) {
         const auto& relation = *change_.relation;
+        auto mend =
+            why == has_too_many
+                ? std::string("Fewer channels a row would do")
+                : fmt::format(
+                      "For changes from now on: ALTER TABLE \"{}\".\"{}\" REPLICA IDENTITY FULL",
+                      relation.schema, relation.name);
         auto what = change_.action == Action::remove   ? "a delete"
                     : change_.action == Action::update ? "an update"
                                                        : "an insert";
         throw SetupError(fmt::format(
-            "{}: {} of {}.{} cannot be routed: {}. For changes from now on: ALTER TABLE "
-            "\"{}\".\"{}\" REPLICA IDENTITY FULL; for this one: unroutable = \"reset\" in the rule",
-            rule_.rule->place_of("table"), what, relation.schema, relation.name, why,
-            relation.schema, relation.name));
+            "{}: {} of {}.{} cannot be routed: {}. {}; for this one: unroutable = \"reset\" in the "
+            "rule",
+            rule_.rule->place_of("table"), what, relation.schema, relation.name, why, mend));
     }
     routes_.unroutable.push_back({&rule_, why});
 }
@@ -193,7 +221,8 @@ void Routing::update() {
     Range from;
     auto is_from_known = append_channels(before_, from);
     if (is_in == Membership::out) {
-        if (was_in == Membership::unknown || !is_from_known) return cannot_route(may_have_moved);
+        if (was_in == Membership::unknown || !is_from_known)
+            return cannot_route(why_ == has_too_many ? why_ : may_have_moved);
         return add_removal(from);
     }
     auto is_id_told = is_id_known(before_);
@@ -204,7 +233,7 @@ void Routing::update() {
     if (is_renamed && is_id_told && was_in == Membership::in) add_removal(to);
     add(is_renamed ? Action::insert : Action::update, true, after_.tuple(), to);
     auto stays = is_from_known && is_id_told && !is_renamed && partition(from, to) == from.end;
-    if (!stays) cannot_route(may_have_moved);
+    if (!stays) cannot_route(why_ == has_too_many ? why_ : may_have_moved);
 }
 
 void Routing::move(Range from, Range to) {

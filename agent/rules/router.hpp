@@ -6,6 +6,7 @@
 #include "agent/rules/table_rule.hpp"
 #include "decoders/event.hpp"
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -68,21 +69,31 @@ public:
     // The catalog has news: rules are made ready again.
     void forget();
 
-    // From now on other rules, once they are ready for every table met so far. They must outlive
-    // the router. Throws SetupError when one does not fit; then nothing has changed.
-    void replace_rules(const std::vector<Rule>& rules);
+    // Tables that rules took and, under another name, take no longer, since the last time.
+    std::vector<std::string> take_unmatched() { return std::exchange(unmatched_, {}); }
+
+    // From now on other rules, once they are ready for every table met so far that is still there.
+    // They must outlive the router. Throws SetupError when one does not fit; then nothing has
+    // changed.
+    using IsThere = std::function<bool(const Relation&)>;
+    void replace_rules(const std::vector<Rule>& rules, const IsThere& is_there);
 
 private:
     struct Table {
         std::uint64_t generation = 0;
         std::vector<TableRule> rules;
+        std::string name;                 // Under which rules took it.
+        std::vector<std::string> hidden;  // Columns that it had, and exclude.
     };
+    void make_ready(Table& table, const Relation& relation);
+    void expect_still_hidden(Table& table, const Rule& rule, const Relation& relation);
     void add_ready(Table& table, const Rule& rule, const Relation& relation);
 
     const std::vector<Rule>* rules_;
     const Catalog& catalog_;
     WithoutId without_id_;
     std::vector<std::string> without_id_found_;
+    std::vector<std::string> unmatched_;
     std::unordered_map<const Relation*, Table> tables_;
     const Relation* last_relation_ = nullptr;
     Table* last_table_ = nullptr;

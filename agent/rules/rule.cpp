@@ -12,6 +12,15 @@ std::string Rule::place_of(std::string_view key, std::size_t offset) const {
     return fmt::format("{}:{}:{}", file.empty() ? "rule" : file, at.line, column);
 }
 
+bool Rule::has_globs() const {
+    for (std::size_t i = 0; i < table.size(); ++i) {
+        if (table[i] == '*' || table[i] == '?') return true;
+        if (table[i] == '[' && table.substr(i + 2, 1) != "]") return true;
+        if (table[i] == '\\') ++i;
+    }
+    return false;
+}
+
 bool matches_table(const Rule& rule, const std::string& schema, const std::string& name) {
     // Each name by itself: a `*` does not run from one into the other.
     auto dot = rule.table.find('.');

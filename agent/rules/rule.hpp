@@ -56,7 +56,8 @@ struct Rule {
     bool takes(Action action) const {
         return (operations >> static_cast<unsigned>(action) & 1U) != 0;
     }
-    bool has_globs() const { return table.find_first_of("*?[\\") != std::string::npos; }
+    // Whether `table` can name more than one.
+    bool has_globs() const;
 
     // `walcast.toml:7:9`, `offset` bytes into the value of `key`; the rule's own place where the
     // key is not written.

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <set>
 #include <span>
 
 namespace walcast {
@@ -68,11 +69,12 @@ std::vector<std::string> RuleKey::list(std::string_view one) {
     const auto* array = node_.as_array();
     if (array == nullptr) fail(fmt::format("expected a list of strings: {} = [\"...\"]", name_));
     std::vector<std::string> texts;
+    std::set<std::string> seen;
     for (const auto& item : *array) {
         auto value = item.value_exact<std::string>();
         if (!value) fail(item.source().begin, fmt::format("{}: expected a string", name_));
         note(fmt::format("{}.{}", name_, texts.size()), item, *value);
-        auto is_there = std::find(texts.begin(), texts.end(), *value) != texts.end();
+        auto is_there = !seen.insert(*value).second;
         if (is_there && name_ != "channels")  // Of channels one is named once, whatever names it.
             fail(item.source().begin, fmt::format("{}: \"{}\" is there twice", name_, *value));
         texts.push_back(*value);

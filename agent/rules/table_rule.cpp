@@ -1,7 +1,7 @@
 #include "agent/rules/table_rule.hpp"
 
-#include "agent/rules/channel_template.hpp"
 #include "agent/errors.hpp"
+#include "agent/rules/channel_template.hpp"
 #include "agent/spelling.hpp"
 
 #include <fmt/format.h>
@@ -37,6 +37,7 @@ private:
     Part make_part(const std::string& key, const ChannelTemplate::Part& part) const;
     void add_channels(TableRule& ready) const;
     void expect_apart(const std::string& key, const std::vector<Part>& parts) const;
+    bool looks_misspelt(const std::string& name) const;
     std::vector<RowJson::Choice> choose_columns() const;
     std::optional<BoundPredicate> bind(const char* key,
                                        const std::optional<Predicate>& predicate) const;
@@ -142,6 +143,16 @@ void Fitting::add_channels(TableRule& ready) const {
 
 // --- data ---
 
+// Whether the table lacks a column, and has one, not hidden itself, that is spelled much the same.
+bool Fitting::looks_misspelt(const std::string& name) const {
+    constexpr std::size_t letters_min = 5;  // Shorter names are like each other by chance.
+    constexpr std::size_t mistakes_max = 2;
+    if (column_named(name) != nullptr || name.size() < letters_min) return false;
+    return std::any_of(relation_.columns.begin(), relation_.columns.end(), [&](const Column& one) {
+        return !has(rule_.exclude, one.name) && edit_distance(one.name, name) <= mistakes_max;
+    });
+}
+
 std::vector<RowJson::Choice> Fitting::choose_columns() const {
     for (std::size_t i = 0; i < rule_.columns.size(); ++i)
         find_column(fmt::format("columns.{}", i), rule_.columns[i]);
@@ -149,8 +160,9 @@ std::vector<RowJson::Choice> Fitting::choose_columns() const {
         find_column(fmt::format("rename.{}", i), rule_.rename[i].first);
     // What should be hidden under a name that is wrong, or no longer right, is not published in the
     // hope that it is gone. Of many tables some may lack it.
-    for (std::size_t i = 0; i < rule_.exclude.size() && !rule_.has_globs(); ++i)
-        find_column(fmt::format("exclude.{}", i), rule_.exclude[i]);
+    for (std::size_t i = 0; i < rule_.exclude.size(); ++i)
+        if (!rule_.has_globs() || looks_misspelt(rule_.exclude[i]))
+            find_column(fmt::format("exclude.{}", i), rule_.exclude[i]);
 
     std::vector<RowJson::Choice> choices;
     for (std::size_t i = 0; i < relation_.columns.size(); ++i) {
@@ -235,7 +247,10 @@ Membership membership_before(const TableRule& rule, const KnownRow& row) {
 
 void append_model_id(std::string& out, std::string& scratch, const TableRule& rule,
                      const Tuple& row) {
-    if (rule.id.size() == 1) return append_json_string(out, row[rule.id[0]].text);
+    if (rule.id.size() == 1) {
+        const auto& value = row[rule.id[0]];
+        return append_json_string(out, value.kind == Value::Kind::null ? "\\N" : value.text);
+    }
     scratch.clear();
     for (auto index : rule.id) {
         if (index != rule.id[0]) scratch += ',';

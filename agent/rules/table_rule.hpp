@@ -1,7 +1,7 @@
 #pragma once
 
-#include "agent/rules/bound_predicate.hpp"
 #include "agent/catalog.hpp"
+#include "agent/rules/bound_predicate.hpp"
 #include "agent/rules/known_row.hpp"
 #include "agent/rules/rule.hpp"
 #include "decoders/event.hpp"

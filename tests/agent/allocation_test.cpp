@@ -1,6 +1,6 @@
 #include "agent/batch_builder.hpp"
-#include "agent/rules/bound_predicate.hpp"
 #include "agent/numbering.hpp"
+#include "agent/rules/bound_predicate.hpp"
 #include "decoders/pgoutput.hpp"
 #include "decoders/wal2json.hpp"
 #include "tests/support/pgoutput_messages.hpp"

@@ -521,6 +521,24 @@ TEST(Config, RulesThatSayTheSameHaveTheSameText) {
     EXPECT_EQ(parse(text).rules_text, text);
 }
 
+TEST(Config, IsCheckedAgainstTheControlChannelOfAnyPrefix) {
+    auto config = parse(
+        "[redis]\nprefix = \"other:\"\n[[rule]]\ntable = \"a.b\"\nchannels = [\"walcast:{c}\"]");
+
+    auto error = error_of<ConfigError>([&] { expect_no_control(config, "walcast:"); });
+
+    EXPECT_TRUE(contains(error, "a row could make \"walcast:control\"")) << error;
+}
+
+TEST(Config, OfAFileThatNeverEndsIsRefused) {
+    auto error = error_of<ConfigError>([] {
+        load_config("/dev/zero", Presence::required,
+                    [](const std::string&) { return std::nullopt; });
+    });
+
+    EXPECT_EQ(error, "/dev/zero: larger than 4 MiB");
+}
+
 TEST(Config, AnotherPrefixOfChannelsMakesOtherRules) {
     std::string rule = "[[rule]]\ntable = \"a.b\"\nchannels = [\"c\"]\n";
     auto config = parse(rule + "[redis]\nchannel_prefix = \"acme:{\"");

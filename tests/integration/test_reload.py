@@ -265,6 +265,25 @@ def test_a_bad_file_leaves_the_old_rules_in_force(world, kind, reason):
     assert agent.stop() == 0
 
 
+def test_no_file_can_publish_on_the_control_channel_that_is_in_use(world):
+    agent = world.agent()
+    rules = [{"table": "public.notes", "model": "Note", "channels": [f"{world.prefix}control"]}]
+    reload(agent, world.config(rules=rules, prefix="other:"), "error.*rules not reloaded.*could make")
+
+
+def test_a_table_that_is_gone_does_not_keep_rules_from_being_narrowed(world):
+    agent = world.agent()
+    world.sql("insert into notes values (1, 'one'); insert into todos values (1, 1, 7, 'one')")
+    world.settle()
+    world.sql("drop table notes")
+    rules = [{"table": "public.*", "model": "Row", "channels": ["narrow:{workspace_id}"], "exclude": ["title"]}]
+    reload(agent, world.config(rules=rules), r"rules reloaded file=\S+ rules=1 ")
+
+    world.sql("insert into todos values (2, 3, 7, 'hush')")
+    world.settle()
+    assert [item.data for item in world.actions("narrow:3")] == [{"id": 2, "workspace_id": 3, "assignee_id": 7}]
+
+
 def test_a_table_that_is_altered_or_made_anew_has_the_rules_that_fit_it_now(world):
     agent = world.agent()
     rules = [{"table": "public.notes", "model": "Note", "channels": ["notes:{place}"]}]

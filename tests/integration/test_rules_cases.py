@@ -203,3 +203,27 @@ def test_two_models_of_one_table_in_one_channel(world):
     assert [(item.sync_id, item.action, item.model) for item in one.actions("all")] == [(1, "insert", "A"), (2, "delete", "A"), (3, "insert", "B")]
     assert len(one.messages("all")[-1]["sync"]) in (2, 3)
     one.assert_sound()
+
+
+def test_init_publishes_a_table_without_those_that_inherit_it(world):
+    one = world({"channels": ["all"]}, "create table t (id int primary key, a text); create table child (extra text) inherits (t)")
+    one.sql("insert into child values (1, 'a', 'x')")
+    one.sql("update child set extra = 'y'")  # Would fail if it were published: it has no key.
+    one.sql("insert into t values (2, 'b')")
+    one.settle()
+
+    assert shapes(one, "all") == [(1, "insert", "2")]
+
+
+def test_a_table_that_is_renamed_away_from_its_rule_is_told_of(world):
+    one = world({"channels": ["all"]}, "create table t (id int primary key)")
+    one.sql("insert into t values (1)")
+    one.settle()
+    one.sql("alter table t rename to other")
+    one.sql("insert into other values (2)")
+    one.sql("create table u (id int); select 1")
+    one.settle()
+    one.agents[0].stop()
+
+    assert shapes(one, "all") == [(1, "insert", "1")]
+    assert "table=public.other was=public.t is taken by no rule any more" in one.agents[0].log()

@@ -650,6 +650,11 @@ TEST(ModelId, IsTheTextOfASingleColumn) {
     EXPECT_EQ(model_id({"say \"hi\"\n"}), R"("say \"hi\"\n")");
 }
 
+TEST(ModelId, TellsANullFromAnEmptyText) {
+    EXPECT_EQ(model_id({nullptr}), R"("\\N")");
+    EXPECT_EQ(model_id({""}), R"("")");
+}
+
 TEST(ModelId, JoinsSeveralColumnsByCommas) {
     EXPECT_EQ(model_id({"1", "2", "3"}), R"("1,2,3")");
     EXPECT_EQ(model_id({"", ""}), R"(",")");
@@ -760,7 +765,7 @@ TEST(Router, TakesOtherRules) {
     fixture.router.rules_of(relation);
     std::vector<Rule> others{todo_rule().model("Task")};
 
-    fixture.router.replace_rules(others);
+    fixture.router.replace_rules(others, [](const Relation&) { return true; });
 
     EXPECT_EQ(fixture.router.rules_of(relation)[0].rule, others.data());
 }
@@ -772,7 +777,8 @@ TEST(Router, KeepsItsRulesWhereOthersDoNotFitATableMetBefore) {
     fixture.router.forget();
     std::vector<Rule> others{todo_rule().model("Task"), todo_rule().channel("{colour}")};
 
-    auto error = error_of<SetupError>([&] { fixture.router.replace_rules(others); });
+    auto error = error_of<SetupError>(
+        [&] { fixture.router.replace_rules(others, [](const Relation&) { return true; }); });
 
     EXPECT_TRUE(contains(error, "public.todos: no column \"colour\"")) << error;
     ASSERT_EQ(fixture.router.rules_of(relation).size(), 1U);
@@ -787,9 +793,65 @@ TEST(Router, FitsOtherRulesToATableMadeAnewAndNotToTheOldOne) {
     fixture.router.rules_of(new_one);
     std::vector<Rule> others{rule_for("public.todos").id({"id"}).channel("{colour}")};
 
-    fixture.router.replace_rules(others);
+    fixture.router.replace_rules(others, [](const Relation&) { return true; });
 
     EXPECT_EQ(fixture.router.rules_of(new_one)[0].rule, others.data());
+}
+
+TEST(Router, StopsWhereAHiddenColumnIsGone) {
+    auto relation = todos();
+    RouterFixture fixture({rule_for("public.*").id({"id"}).channel("all").exclude({"title"})});
+    fixture.router.rules_of(relation);
+
+    relation.columns[3].name = "headline";
+    relation.generation = 2;
+
+    for (auto i = 0; i < 2; ++i) {
+        auto error = error_of<SetupError>([&] { fixture.router.rules_of(relation); });
+        EXPECT_TRUE(contains(error, "column \"title\" is gone, which exclude hides")) << error;
+    }
+}
+
+TEST(Router, TakesTablesOfAGlobThatLackAHiddenColumn) {
+    auto relation = todos();
+    RouterFixture fixture({rule_for("public.*").id({"id"}).channel("all").exclude({"password"})});
+
+    EXPECT_EQ(fixture.router.rules_of(relation)[0].row.columns.size(), 4U);
+}
+
+TEST(Router, RefusesAHiddenColumnThatLooksMisspelt) {
+    auto relation = todos();
+    for (const auto* table : {"public.*", "public.todos", "public.[t]odos", "public.tod\\os"}) {
+        RouterFixture fixture({rule_for(table).id({"id"}).channel("all").exclude({"titel"})});
+
+        auto error = error_of<SetupError>([&] { fixture.router.rules_of(relation); });
+
+        EXPECT_TRUE(contains(error, "did you mean \"title\"?")) << error;
+    }
+}
+
+TEST(Router, TellsOfATableThatNoRuleTakesAnyMore) {
+    auto relation = todos();
+    RouterFixture fixture({todo_rule()});
+    fixture.router.rules_of(relation);
+
+    relation.name = "tasks";
+    relation.generation = 2;
+    fixture.router.rules_of(relation);
+
+    EXPECT_EQ(fixture.router.take_unmatched(), Lines{"public.tasks was=public.todos"});
+    EXPECT_TRUE(fixture.router.take_unmatched().empty());
+}
+
+TEST(Router, NeedNotFitOtherRulesToATableThatIsGone) {
+    auto relation = todos();
+    RouterFixture fixture({todo_rule()});
+    fixture.router.rules_of(relation);
+    std::vector<Rule> others{rule_for("public.*").channel("{colour}")};
+
+    fixture.router.replace_rules(others, [](const Relation&) { return false; });
+
+    EXPECT_THROW(fixture.router.rules_of(relation), SetupError);
 }
 
 TEST(Router, FindsAColumnThatHasMoved) {
