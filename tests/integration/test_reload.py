@@ -281,7 +281,7 @@ def test_a_table_that_is_gone_does_not_keep_rules_from_being_narrowed(world):
 
     world.sql("insert into todos values (2, 3, 7, 'hush')")
     world.settle()
-    assert [item.data for item in world.actions("narrow:3")] == [{"id": 2, "workspace_id": 3, "assignee_id": 7}]
+    assert [item.data for item in world.actions("narrow:3")] == [{"id": 2, "workspace_id": 3, "assignee_id": 7, "body": None}]
 
 
 def test_a_table_that_is_altered_or_made_anew_has_the_rules_that_fit_it_now(world):
