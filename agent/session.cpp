@@ -1,8 +1,7 @@
 #include "agent/session.hpp"
 
 #include "agent/describe.hpp"
-#include "decoders/pgoutput.hpp"
-#include "decoders/wal2json.hpp"
+#include "agent/make_decoder.hpp"
 
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
@@ -25,12 +24,6 @@ static constexpr milliseconds hold_up_max{5000};
 
 // --- the whole ---
 
-static std::unique_ptr<Decoder> make_decoder(const ReplicationStream::Settings& stream) {
-    if (stream.plugin == Plugin::pgoutput) return std::make_unique<PgoutputDecoder>();
-    using Format = Wal2jsonDecoder::Format;
-    return std::make_unique<Wal2jsonDecoder>(stream.format_version == 1 ? Format::v1 : Format::v2);
-}
-
 Session::Session(asio::any_io_executor executor, Settings settings, RuleBook& rules, Sink& sink,
                  Memory& memory, Log& log)
     : executor_(executor),
@@ -47,7 +40,7 @@ Session::Session(asio::any_io_executor executor, Settings settings, RuleBook& ru
       router_(rules.in_force->rules, stream_.catalog(), settings.without_id),
       builder_(router_, settings.limits.batches),
       queue_(executor),
-      decoder_(make_decoder(settings.stream)),
+      decoder_(make_decoder(settings.stream.plugin, settings.stream.format_version)),
       spool_(std::move(settings.spool)),
       started_(executor),
       accepted_(executor),

@@ -1,5 +1,6 @@
 #include "agent/explain/explanation_view.hpp"
 
+#include "agent/colours.hpp"
 #include "agent/harmless.hpp"
 #include "decoders/json_string.hpp"
 #include "decoders/utf8.hpp"
@@ -11,18 +12,6 @@
 #include <algorithm>
 
 namespace walcast {
-
-namespace {
-
-constexpr std::string_view reset_colour = "\x1b[0m";
-constexpr std::string_view dim = "\x1b[2m";
-constexpr std::string_view bold = "\x1b[1m";
-constexpr std::string_view cyan = "\x1b[36m";
-constexpr std::string_view green = "\x1b[32m";
-constexpr std::string_view yellow = "\x1b[33m";
-constexpr std::string_view red = "\x1b[31m";
-
-}  // namespace
 
 // --- for a reader ---
 

@@ -1,5 +1,7 @@
 #include "agent/explain/found_id.hpp"
 
+#include "agent/json_members.hpp"
+
 #include <simdjson.h>
 
 #include <utility>
@@ -7,19 +9,6 @@
 namespace walcast {
 
 namespace json = simdjson::ondemand;
-
-// Calls `see` with each member's name and value, in one pass; false when the object is broken.
-template <typename See>
-static bool for_each_member(json::object object, See see) {
-    for (auto member : object) {
-        std::string_view name;
-        json::value value;
-        if (member.unescaped_key().get(name) != simdjson::SUCCESS) return false;
-        if (member.value().get(value) != simdjson::SUCCESS) return false;
-        if (!see(name, value)) return false;
-    }
-    return true;
-}
 
 static bool read_text(json::value value, std::string& out) {
     std::string_view text;

@@ -1,8 +1,7 @@
 #include "agent/recording/replay.hpp"
 
 #include "agent/errors.hpp"
-#include "decoders/pgoutput.hpp"
-#include "decoders/wal2json.hpp"
+#include "agent/make_decoder.hpp"
 
 #include <fmt/format.h>
 
@@ -12,18 +11,12 @@ namespace walcast {
 
 // --- events ---
 
-static std::unique_ptr<Decoder> make_decoder(const RecordingHeader& header) {
-    if (header.plugin == Plugin::pgoutput) return std::make_unique<PgoutputDecoder>();
-    using Format = Wal2jsonDecoder::Format;
-    return std::make_unique<Wal2jsonDecoder>(header.format_version == 1 ? Format::v1 : Format::v2);
-}
-
 Replay::Replay(std::string file, JsonPolicy values) : reader_(std::move(file)), catalog_(values) {
     auto first = reader_.next();
     const auto* header = first ? std::get_if<RecordingHeader>(&*first) : nullptr;
     if (header == nullptr) reader_.fail("no header");
     header_ = *header;
-    decoder_ = make_decoder(header_);
+    decoder_ = make_decoder(header_.plugin, header_.format_version);
     for (;;) {
         auto entry = reader_.next();
         if (!entry) reader_.fail("no stream was begun");

@@ -1,6 +1,8 @@
 #include "agent/tail/tail_view.hpp"
 
+#include "agent/colours.hpp"
 #include "agent/harmless.hpp"
+#include "agent/json_members.hpp"
 
 #include <fmt/format.h>
 #include <fnmatch.h>
@@ -35,21 +37,6 @@ TailView::TailView(Form form, Colours colours, TailFilter filter)
       parser_(std::make_unique<Parser>()) {}
 
 TailView::~TailView() = default;
-
-// Calls `see` with each member's name and value. One pass, in order, that ends at the first error:
-// looking members up by name, simdjson may search a broken object for ever. False when it is
-// broken.
-template <typename See>
-static bool for_each_member(json::object object, See see) {
-    for (auto member : object) {
-        std::string_view name;
-        json::value value;
-        if (member.unescaped_key().get(name) != simdjson::SUCCESS) return false;
-        if (member.value().get(value) != simdjson::SUCCESS) return false;
-        if (!see(name, value)) return false;
-    }
-    return true;
-}
 
 std::optional<TailView::Head> TailView::read_head(std::string_view message) {
     json::object object;
@@ -87,14 +74,6 @@ namespace {
 
 constexpr std::size_t channel_width = 14;
 constexpr std::size_t action_width = 6;
-constexpr std::string_view reset_colour = "\x1b[0m";
-constexpr std::string_view dim = "\x1b[2m";
-constexpr std::string_view bold = "\x1b[1m";
-constexpr std::string_view cyan = "\x1b[36m";
-constexpr std::string_view green = "\x1b[32m";
-constexpr std::string_view yellow = "\x1b[33m";
-constexpr std::string_view red = "\x1b[31m";
-constexpr std::string_view magenta = "\x1b[35m";
 
 std::string_view colour_of(std::string_view action) {
     if (action == "insert") return green;
