@@ -15,7 +15,8 @@ std::string Rule::place_of(std::string_view key, std::size_t offset) const {
 bool Rule::has_globs() const {
     for (std::size_t i = 0; i < table.size(); ++i) {
         if (table[i] == '*' || table[i] == '?') return true;
-        if (table[i] == '[' && table.substr(i + 2, 1) != "]") return true;
+        auto is_one_letter = i + 2 < table.size() && table[i + 2] == ']';
+        if (table[i] == '[' && !is_one_letter) return true;
         if (table[i] == '\\') ++i;
     }
     return false;

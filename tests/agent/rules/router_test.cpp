@@ -830,6 +830,13 @@ TEST(Router, RefusesAHiddenColumnThatLooksMisspelt) {
     }
 }
 
+TEST(Router, KnowsWhatCanNameSeveralTables) {
+    for (const auto* table : {"public.*", "p?blic.t", "public.t[ab]", "public.t[", "public.t[a"})
+        EXPECT_TRUE(Rule(rule_for(table)).has_globs()) << table;
+    for (const auto* table : {"public.t", "public.[t]", "public.t\\*", "public.t\\"})
+        EXPECT_FALSE(Rule(rule_for(table)).has_globs()) << table;
+}
+
 TEST(Router, TellsOfATableThatNoRuleTakesAnyMore) {
     auto relation = todos();
     RouterFixture fixture({todo_rule()});
