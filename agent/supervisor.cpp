@@ -57,10 +57,7 @@ asio::awaitable<void> Supervisor::run_session() {
     Session::Settings settings{.stream = stream_settings(config_),
                                .spool = config_.source.spool,
                                .bad_rows = config_.source.bad_rows,
-                               // wal2json sends every table, whatever was asked of `init`.
-                               .without_id = config_.source.plugin == Plugin::wal2json
-                                                 ? Router::WithoutId::left_out
-                                                 : Router::WithoutId::refused,
+                               .without_id = Router::without_id_of(config_.source.plugin),
                                .limits = {}};
     if (memory_.has_spool_failed) settings.stream.is_streaming = false;
     session_ =

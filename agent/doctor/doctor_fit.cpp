@@ -168,9 +168,7 @@ std::optional<TableRule> check_fit(const Rule& rule, const TableFacts& table,
     // All of it, just as the agent does.
     try {
         std::vector<Rule> rules{rule};
-        Router router(rules, database.catalog,
-                      database.plugin == Plugin::wal2json ? Router::WithoutId::left_out
-                                                          : Router::WithoutId::refused);
+        Router router(rules, database.catalog, Router::without_id_of(database.plugin));
         if (!router.rules_of(relation).empty()) return make_ready(rule, relation, database.catalog);
         findings.push_back(refused(rule, table,
                                    fmt::format("{} has no primary key and no replica identity, so "

@@ -22,11 +22,6 @@ std::string control_channel(const Config& config) {
     return config.redis.prefix + "control";
 }
 
-Router::WithoutId without_id(const Config& config) {
-    return config.source.plugin == Plugin::wal2json ? Router::WithoutId::left_out
-                                                    : Router::WithoutId::refused;
-}
-
 // --- a change as the stream would carry it ---
 
 class StreamedChange {
@@ -136,7 +131,7 @@ struct Side {
     Side(const Config& its_config, const ExplainedTable& table, const std::string& control)
         : config(its_config),
           catalog(table.catalog(config.values)),
-          explainer(config.rules, catalog, without_id(config), control) {}
+          explainer(config.rules, catalog, Router::without_id_of(config.source.plugin), control) {}
     Side(const Side&) = delete;
 
     Explanation explain(const StreamedChange& change) {

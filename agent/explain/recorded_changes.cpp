@@ -12,9 +12,7 @@ RecordedChanges::RecordedChanges(const std::string& file, const Config& config, 
                                  RecordedSelection selection)
     : selection_(std::move(selection)),
       replay_(file, config.values),
-      explainer_(config.rules, replay_.catalog(),
-                 config.source.plugin == Plugin::wal2json ? Router::WithoutId::left_out
-                                                          : Router::WithoutId::refused,
+      explainer_(config.rules, replay_.catalog(), Router::without_id_of(config.source.plugin),
                  std::move(control)),
       numbering_(replay_.beginning()),
       epoch_(replay_.beginning().epoch) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "agent/catalog.hpp"
+#include "agent/config.hpp"
 #include "agent/rules/channel_names.hpp"
 #include "agent/rules/rule.hpp"
 #include "agent/rules/table_rule.hpp"
@@ -55,6 +56,10 @@ class Router {
 public:
     // Tables whose rows have no id: a mistake of the rule; left out and noted; or published.
     enum class WithoutId { refused, left_out, allowed };
+    // wal2json sends every table, whatever was asked of `init`.
+    static constexpr WithoutId without_id_of(Plugin plugin) {
+        return plugin == Plugin::wal2json ? WithoutId::left_out : WithoutId::refused;
+    }
 
     // Both must outlive the router.
     Router(const std::vector<Rule>& rules, const Catalog& catalog, WithoutId without_id);
