@@ -1,12 +1,12 @@
 #pragma once
 
+#include "agent/clock.hpp"
 #include "sinks/awaitable.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -38,7 +38,7 @@ asio::awaitable<void> run_together(Tasks... tasks) {
 // Waits. Cancelled, it throws.
 inline asio::awaitable<void> sleep_for(std::chrono::milliseconds time) {
     auto executor = co_await asio::this_coro::executor;
-    asio::steady_timer timer(executor, time);
+    Timer timer(executor, time);
     co_await timer.async_wait(asio::use_awaitable);
 }
 
@@ -48,7 +48,7 @@ template <typename Result>
 asio::awaitable<std::optional<Result>> within(std::chrono::milliseconds limit,
                                               asio::awaitable<Result> task) {
     auto executor = co_await asio::this_coro::executor;
-    asio::steady_timer timer(executor, limit);
+    Timer timer(executor, limit);
     auto group = asio::experimental::make_parallel_group(
         asio::co_spawn(executor, std::move(task), asio::deferred),
         timer.async_wait(asio::deferred));
@@ -61,7 +61,7 @@ asio::awaitable<std::optional<Result>> within(std::chrono::milliseconds limit,
 // The same for a task without a result: true when it ended in time.
 inline asio::awaitable<bool> within(std::chrono::milliseconds limit, asio::awaitable<void> task) {
     auto executor = co_await asio::this_coro::executor;
-    asio::steady_timer timer(executor, limit);
+    Timer timer(executor, limit);
     auto group = asio::experimental::make_parallel_group(
         asio::co_spawn(executor, std::move(task), asio::deferred),
         timer.async_wait(asio::deferred));
@@ -82,15 +82,15 @@ public:
         timer_.cancel();
     }
 
-    asio::awaitable<void> wait() { return wait_until(asio::steady_timer::time_point::max()); }
+    asio::awaitable<void> wait() { return wait_until(Clock::time_point::max()); }
 
     // Waits for so long at most.
     asio::awaitable<void> wait(std::chrono::milliseconds limit) {
-        return wait_until(std::chrono::steady_clock::now() + limit);
+        return wait_until(Clock::now() + limit);
     }
 
 private:
-    asio::awaitable<void> wait_until(asio::steady_timer::time_point limit) {
+    asio::awaitable<void> wait_until(Clock::time_point limit) {
         if (!is_raised_) {
             timer_.expires_at(limit);
             boost::system::error_code error;
@@ -102,7 +102,7 @@ private:
         is_raised_ = false;
     }
 
-    asio::steady_timer timer_;
+    Timer timer_;
     bool is_raised_ = false;
 };
 

@@ -6,6 +6,7 @@
 #include "decoders/json_type.hpp"
 #include "sinks/redis_sink.hpp"
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -37,11 +38,13 @@ struct Config {
         Spool::Settings spool;            // Where they wait for that.
         bool is_without_origins = false;  // Leave out what was replicated from elsewhere.
         BadRows bad_rows = BadRows::stop;
+        std::chrono::milliseconds heartbeat{10'000};  // 0: none.
     };
     Source source;
     JsonPolicy values;
     RedisSettings redis;
-    std::string channel_prefix;  // Before the name of every channel.
+    std::chrono::milliseconds confirm_delay{0};  // How long Redis may lose what it accepted.
+    std::string channel_prefix;                  // Before the name of every channel.
     std::vector<Rule> rules;
     std::string rules_text;  // As TOML; the same for rules that say the same.
     std::string file;        // Where it was read from.

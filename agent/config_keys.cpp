@@ -54,19 +54,39 @@ Choice read_choice(const std::string& text,
     throw std::invalid_argument("expected " + expected);
 }
 
-std::chrono::seconds read_age(const std::string& text) {
+// A number and its unit: "90s".
+std::optional<std::chrono::milliseconds> read_time(const std::string& text) {
     std::int64_t count = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
     std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-    auto seconds = unit == "s"   ? 1
-                   : unit == "m" ? 60
-                   : unit == "h" ? 3600
-                   : unit == "d" ? 86400
-                                 : 0;
-    if (error != std::errc{} || count <= 0 || count > 36500LL * 86400 / std::max(seconds, 1) ||
-        seconds == 0)
+    std::int64_t length = unit == "ms"  ? 1
+                          : unit == "s" ? 1000
+                          : unit == "m" ? 60'000
+                          : unit == "h" ? 3'600'000
+                          : unit == "d" ? 86'400'000
+                                        : 0;
+    constexpr std::int64_t most = 36500LL * 86'400'000;
+    if (error != std::errc{} || length == 0 || count <= 0 || count > most / length) return {};
+    return std::chrono::milliseconds{count * length};
+}
+
+std::chrono::seconds read_age(const std::string& text) {
+    auto time = read_time(text);
+    if (!time || *time < std::chrono::seconds{1})
         throw std::invalid_argument("expected a time such as \"90s\", \"30m\", \"24h\" or \"7d\"");
-    return std::chrono::seconds{count * seconds};
+    return std::chrono::duration_cast<std::chrono::seconds>(*time);
+}
+
+// A time, or "off", which is zero.
+std::chrono::milliseconds read_time_or_off(const std::string& text,
+                                           std::chrono::milliseconds most) {
+    if (text == "off") return {};
+    auto time = read_time(text);
+    if (!time || *time > most)
+        throw std::invalid_argument(
+            fmt::format("expected \"off\" or a time such as \"500ms\" or \"10s\", at most {} s",
+                        most.count() / 1000));
+    return *time;
 }
 
 void expect_slot_name(const std::string& text) {
@@ -141,6 +161,11 @@ constexpr ConfigKey keys[] = {
              text, {{"stop", BadRows::stop}, {"set_aside", BadRows::set_aside}});
      },
      is_same<&Config::source, &Source::bad_rows>},
+    {"source.heartbeat", Kind::text,
+     [](Config& config, const std::string& text) {
+         config.source.heartbeat = read_time_or_off(text, std::chrono::hours{1});
+     },
+     is_same<&Config::source, &Source::heartbeat>},
     {"values.numbers", Kind::text,
      [](Config& config, const std::string& text) {
          using Numbers = JsonPolicy::Numbers;
@@ -181,6 +206,11 @@ constexpr ConfigKey keys[] = {
     {"redis.history.age", Kind::text,
      [](Config& config, const std::string& text) { config.redis.history_age = read_age(text); },
      is_same<&Config::redis, &RedisSettings::history_age>},
+    {"redis.confirm_delay", Kind::text,
+     [](Config& config, const std::string& text) {
+         config.confirm_delay = read_time_or_off(text, std::chrono::seconds{60});
+     },
+     is_same<&Config::confirm_delay>},
 };
 
 }  // namespace

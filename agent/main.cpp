@@ -5,6 +5,7 @@
 #include "agent/explain/explain.hpp"
 #include "agent/log.hpp"
 #include "agent/output.hpp"
+#include "agent/replication_stream.hpp"
 #include "agent/setup.hpp"
 #include "agent/supervisor.hpp"
 #include "agent/tail/tail.hpp"
@@ -132,7 +133,15 @@ int run_agent(const Options& options) {
             RedisSink sink(executor, config.redis, random_token());
             // The same file, even where another one would be found by now.
             auto load = [&config] { return load_for_work(config.file); };
-            Supervisor supervisor(executor, config, load, sink, log);
+            auto open = [&config, &log, executor](bool is_streaming) {
+                auto settings = stream_settings(config);
+                settings.is_streaming = is_streaming;
+                settings.notice = [&log](std::string_view line) {
+                    log.warn("postgres notice={}", quoted(line));
+                };
+                return std::make_unique<ReplicationStream>(executor, std::move(settings));
+            };
+            Supervisor supervisor(executor, config, load, open, sink, log);
             running = &supervisor;
             co_await supervisor.run();
             running = nullptr;

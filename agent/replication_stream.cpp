@@ -10,9 +10,13 @@
 namespace walcast {
 
 ReplicationStream::ReplicationStream(asio::any_io_executor executor, Settings settings)
-    : settings_(std::move(settings)),
-      connection_(std::move(executor), settings_.conninfo, PgConnection::Mode::replication),
-      catalog_(settings_.values) {}
+    : executor_(std::move(executor)),
+      settings_(std::move(settings)),
+      connection_(executor_, settings_.conninfo, PgConnection::Mode::replication),
+      catalog_(settings_.values),
+      catalog_reader_(executor_, catalog_) {
+    connection_.on_notice = settings_.notice;
+}
 
 static Lsn to_lsn(std::string_view text) {
     auto lsn = parse_lsn(text);
@@ -168,7 +172,7 @@ asio::awaitable<void> ReplicationStream::check_publications() {
 }
 
 asio::awaitable<void> ReplicationStream::list_tables(PgConnection& connection) {
-    std::vector<Facts::Published> found;
+    std::vector<StreamFacts::Published> found;
     if (settings_.plugin == Plugin::wal2json) {
         auto listing = list_all(connection);
         found = co_await std::move(listing);
@@ -238,7 +242,7 @@ asio::awaitable<void> ReplicationStream::read_catalog() {
 }
 
 // wal2json has no publications: it sends every table.
-asio::awaitable<std::vector<ReplicationStream::Facts::Published>> ReplicationStream::list_all(
+asio::awaitable<std::vector<StreamFacts::Published>> ReplicationStream::list_all(
     PgConnection& connection) const {
     auto rows = co_await connection.query(
         "SELECT n.nspname, c.relname, c.relreplident = 'f' OR EXISTS (SELECT 1 FROM pg_index i "
@@ -249,7 +253,7 @@ asio::awaitable<std::vector<ReplicationStream::Facts::Published>> ReplicationStr
         "('r', 'p') AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catalog', "
         "'information_schema')",
         "list the tables");
-    std::vector<Facts::Published> found;
+    std::vector<StreamFacts::Published> found;
     for (auto& row : rows)
         found.push_back({std::move(row[0]), std::move(row[1]), row[2] == "t",
                          row[3] == "t" && !are_nans_told_});
@@ -269,6 +273,73 @@ asio::awaitable<void> ReplicationStream::report(StandbyStatus status) {
     auto bytes = write_standby_status(status);
     std::string frame(bytes.data(), bytes.size());
     co_await connection_.put_copy(std::move(frame));
+}
+
+// --- beside the stream ---
+
+PgConnection ReplicationStream::ask_beside() {
+    return PgConnection(executor_, connection_.conninfo_of_this_server(), PgConnection::Mode::sql);
+}
+
+asio::awaitable<void> ReplicationStream::list_tables() {
+    auto asking = ask_beside();
+    co_await asking.open();
+    co_await list_tables(asking);
+}
+
+asio::awaitable<TableDescription> ReplicationStream::describe(Relation relation,
+                                                              std::uint32_t xid) {
+    auto asking =
+        catalog_reader_.learn(connection_.conninfo_of_this_server(), std::move(relation), xid);
+    auto table = co_await std::move(asking);
+    if (settings_.recording != nullptr) settings_.recording->describe(table);
+    co_return table;
+}
+
+asio::awaitable<bool> ReplicationStream::has_slot() {
+    auto asking = ask_beside();
+    co_await asking.open();
+    auto sql = fmt::format("SELECT active_pid FROM pg_replication_slots WHERE slot_name = {}",
+                           quote_literal(settings_.slot));
+    auto rows = co_await asking.query(std::move(sql), "ask who has the slot");
+    co_return !rows.empty() && rows[0][0] == fmt::to_string(connection_.backend_pid());
+}
+
+asio::awaitable<bool> ReplicationStream::is_stopping() {
+    auto probe = ask_beside();
+    try {
+        co_await probe.open();
+    } catch (const std::runtime_error& error) {
+        co_return std::string_view(error.what()).find("shutting down") != std::string_view::npos;
+    }
+    co_return false;
+}
+
+asio::awaitable<void> ReplicationStream::emit(std::string prefix, std::string content) {
+    auto sql = fmt::format("SELECT pg_logical_emit_message(true, {}, {})", quote_literal(prefix),
+                           quote_literal(content));
+    try {
+        if (!emitting_) {
+            emitting_ = std::make_unique<PgConnection>(
+                executor_, connection_.conninfo_of_this_server(), PgConnection::Mode::sql);
+            co_await emitting_->open();
+        }
+        co_await emitting_->query(std::move(sql), "emit a logical message");
+    } catch (...) {
+        emitting_.reset();
+        throw;
+    }
+}
+
+ReplicationStream::Settings stream_settings(const Config& config) {
+    return {.conninfo = config.source.url,
+            .slot = config.source.slot,
+            .publications = {config.source.publication},
+            .plugin = config.source.plugin,
+            .format_version = config.source.format_version,
+            .is_streaming = config.source.is_streaming,
+            .is_without_origins = config.source.is_without_origins,
+            .values = config.values};
 }
 
 }  // namespace walcast

@@ -1,22 +1,21 @@
 #pragma once
 
 #include "agent/catalog.hpp"
+#include "agent/change_stream.hpp"
 #include "agent/config.hpp"
+#include "agent/describe.hpp"
 #include "agent/pg_connection.hpp"
 #include "agent/recording/recording.hpp"
-#include "decoders/stream_message.hpp"
-#include "sinks/sink.hpp"
 
-#include <chrono>
 #include <functional>
-#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
 namespace walcast {
 
-// A replication slot being read.
-class ReplicationStream {
+// A replication slot, read by libpq.
+class ReplicationStream final : public ChangeStream {
 public:
     struct Settings {
         std::string conninfo;
@@ -28,61 +27,27 @@ public:
         bool is_without_origins = false;
         JsonPolicy values = {};
         bool is_temporary = false;  // Made for this connection, and gone with it.
-        std::function<void(const std::string& line)> say = {};  // Whom a temporary slot waits for.
+        std::function<void(const std::string& line)> say = {};   // Whom a temporary slot waits for.
+        std::function<void(std::string_view line)> notice = {};  // What the server remarks.
         RecordingWriter* recording = nullptr;  // Hears all that the stream and the catalog tell.
-    };
-
-    // What the server said before streaming began.
-    struct Facts {
-        Source source;
-        Lsn confirmed_lsn;                                // Where the slot was.
-        Lsn wal_end;                                      // How far the server's log reached.
-        std::map<std::uint32_t, Lsn> timeline_ends;       // Where each earlier timeline was left.
-        std::chrono::milliseconds wal_sender_timeout{0};  // 0: none.
-        std::string encoding;                             // Of the database.
-        struct Published {
-            std::string schema;
-            std::string name;
-            // What only wal2json hides: changes of rows that nothing identifies, NaN and
-            // infinities.
-            bool has_identity = true;
-            bool has_floats = false;
-        };
-        std::vector<Published> published;
-        // Partitioned tables whose identity is full while that of some partition is not.
-        std::vector<std::pair<std::string, std::string>> partial_old_rows;
     };
 
     ReplicationStream(asio::any_io_executor executor, Settings settings);
 
-    // Connects, checks all that streaming needs, and takes the slot. Throws SetupError with what
-    // mends it, SlotActive when another one has the slot.
-    asio::awaitable<void> start();
-
-    const Facts& facts() const { return facts_; }
-
-    // Finds out anew what is published, on another connection.
-    asio::awaitable<void> list_tables(PgConnection& connection);
-
-    // What is known of tables and types; grows as the stream shows new ones.
-    Catalog& catalog() { return catalog_; }
-
-    // The next message received, without waiting; its views live until the next call.
-    std::optional<StreamMessage> next();
-    void receive() { connection_.receive(); }
-
-    // Returns early after `interrupt`.
-    asio::awaitable<void> wait_readable() { return connection_.wait_readable(); }
-    void interrupt() { connection_.interrupt(); }
-
-    // Reports how far we are. May go on beside reading.
-    asio::awaitable<void> report(StandbyStatus status);
-
-    // Ends the stream in good order.
-    asio::awaitable<void> finish() { return connection_.end_copy(); }
-
-    PgConnection& connection() { return connection_; }
-    RecordingWriter* recording() { return settings_.recording; }
+    asio::awaitable<void> start() override;
+    const StreamFacts& facts() const override { return facts_; }
+    Catalog& catalog() override { return catalog_; }
+    std::optional<StreamMessage> next() override;
+    void receive() override { connection_.receive(); }
+    asio::awaitable<void> wait_readable() override { return connection_.wait_readable(); }
+    void interrupt() override { connection_.interrupt(); }
+    asio::awaitable<void> report(StandbyStatus status) override;
+    asio::awaitable<void> finish() override { return connection_.end_copy(); }
+    asio::awaitable<void> list_tables() override;
+    asio::awaitable<TableDescription> describe(Relation relation, std::uint32_t xid) override;
+    asio::awaitable<bool> has_slot() override;
+    asio::awaitable<bool> is_stopping() override;
+    asio::awaitable<void> emit(std::string prefix, std::string content) override;
 
 private:
     void start_recording();
@@ -90,15 +55,23 @@ private:
     asio::awaitable<void> check_slot();
     asio::awaitable<void> check_publications();
     asio::awaitable<void> read_catalog();
-    asio::awaitable<std::vector<Facts::Published>> list_all(PgConnection& connection) const;
+    PgConnection ask_beside();
+    asio::awaitable<void> list_tables(PgConnection& connection);
+    asio::awaitable<std::vector<StreamFacts::Published>> list_all(PgConnection& connection) const;
     std::string pgoutput_command();
     asio::awaitable<void> start_wal2json(std::string attempted);
 
+    asio::any_io_executor executor_;
     Settings settings_;
     PgConnection connection_;
-    Facts facts_;
+    StreamFacts facts_;
     bool are_nans_told_ = false;  // Of wal2json: as text, not as null.
     Catalog catalog_;
+    CatalogReader catalog_reader_;
+    std::unique_ptr<PgConnection> emitting_;
 };
+
+// The stream that the configuration names.
+ReplicationStream::Settings stream_settings(const Config& config);
 
 }  // namespace walcast

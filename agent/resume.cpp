@@ -1,5 +1,6 @@
 #include "agent/resume.hpp"
 
+#include "agent/clock.hpp"
 #include "agent/errors.hpp"
 
 #include <fmt/format.h>
@@ -9,8 +10,7 @@
 
 namespace walcast {
 
-void refuse_older_timeline(const std::optional<Stored>& stored,
-                           const ReplicationStream::Facts& facts) {
+void refuse_older_timeline(const std::optional<Stored>& stored, const StreamFacts& facts) {
     if (!stored || stored->source.system_id != facts.source.system_id) return;
     if (stored->source.slot != facts.source.slot)
         throw SetupError(
@@ -26,8 +26,7 @@ void refuse_older_timeline(const std::optional<Stored>& stored,
                         facts.source.timeline, stored->source.timeline));
 }
 
-std::optional<std::string> find_gap(const std::optional<Stored>& stored,
-                                    const ReplicationStream::Facts& facts) {
+std::optional<std::string> find_gap(const std::optional<Stored>& stored, const StreamFacts& facts) {
     if (!stored) return "no position is stored";
     const auto& position = stored->position;
     if (stored->source.system_id != facts.source.system_id)
@@ -58,10 +57,8 @@ std::string random_epoch() {
     return epoch;
 }
 
-Position first_of_epoch(const std::optional<Stored>& stored,
-                        const ReplicationStream::Facts& facts) {
-    auto now =
-        std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+Position first_of_epoch(const std::optional<Stored>& stored, const StreamFacts& facts) {
+    auto now = std::chrono::time_point_cast<std::chrono::microseconds>(Clock::unix_now());
     Position position{.epoch = random_epoch(),
                       .sync_id = stored ? stored->position.sync_id : 0,
                       .lsn = facts.confirmed_lsn,

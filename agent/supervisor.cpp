@@ -18,22 +18,12 @@ static constexpr milliseconds standby_interval{500};
 // How soon the configuration is read again after it was read.
 static constexpr milliseconds reload_interval{100};
 
-ReplicationStream::Settings stream_settings(const Config& config) {
-    return {.conninfo = config.source.url,
-            .slot = config.source.slot,
-            .publications = {config.source.publication},
-            .plugin = config.source.plugin,
-            .format_version = config.source.format_version,
-            .is_streaming = config.source.is_streaming,
-            .is_without_origins = config.source.is_without_origins,
-            .values = config.values};
-}
-
-Supervisor::Supervisor(asio::any_io_executor executor, const Config& config, Load load, Sink& sink,
-                       Log& log)
+Supervisor::Supervisor(asio::any_io_executor executor, const Config& config, Load load,
+                       OpenStream open, Sink& sink, Log& log)
     : executor_(executor),
       config_(config),
       load_(std::move(load)),
+      open_(std::move(open)),
       channel_prefix_(config.channel_prefix),
       rules_{.in_force = RuleSet::of(config), .due = nullptr},
       sink_(sink),
@@ -54,14 +44,20 @@ asio::awaitable<void> Supervisor::watch_for_stop(Session& session) {
 }
 
 asio::awaitable<void> Supervisor::run_session() {
-    Session::Settings settings{.stream = stream_settings(config_),
-                               .spool = config_.source.spool,
-                               .bad_rows = config_.source.bad_rows,
-                               .without_id = Router::without_id_of(config_.source.plugin),
+    const auto& source = config_.source;
+    auto is_streaming = source.is_streaming && !memory_.has_spool_failed;
+    Session::Settings settings{.pipeline = {.plugin = source.plugin,
+                                            .format_version = source.format_version,
+                                            .is_streaming = is_streaming,
+                                            .spool = source.spool,
+                                            .bad_rows = source.bad_rows,
+                                            .without_id = Router::without_id_of(source.plugin),
+                                            .batches = {}},
+                               .confirm_delay = config_.confirm_delay,
+                               .heartbeat = source.heartbeat,
                                .limits = {}};
-    if (memory_.has_spool_failed) settings.stream.is_streaming = false;
-    session_ =
-        std::make_unique<Session>(executor_, std::move(settings), rules_, sink_, memory_, log_);
+    session_ = std::make_unique<Session>(executor_, std::move(settings), open_(is_streaming),
+                                         rules_, sink_, memory_, log_);
     co_await run_together(session_->run(), watch_for_stop(*session_));
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "agent/change_stream.hpp"
 #include "agent/config.hpp"
 #include "agent/log.hpp"
 #include "agent/session.hpp"
@@ -15,10 +16,12 @@ class Supervisor {
 public:
     // Reads the configuration again. Throws ConfigError.
     using Load = std::function<Config()>;
+    // Makes a stream for a session; without `is_streaming` transactions come whole.
+    using OpenStream = std::function<std::unique_ptr<ChangeStream>(bool is_streaming)>;
 
     // All must outlive the supervisor.
-    Supervisor(asio::any_io_executor executor, const Config& config, Load load, Sink& sink,
-               Log& log);
+    Supervisor(asio::any_io_executor executor, const Config& config, Load load, OpenStream open,
+               Sink& sink, Log& log);
 
     // Returns after `stop`. Throws ConfigError, SetupError, DecodeError, Fenced.
     asio::awaitable<void> run();
@@ -39,6 +42,7 @@ private:
     asio::any_io_executor executor_;
     const Config& config_;
     Load load_;
+    OpenStream open_;
     std::string channel_prefix_;  // Of the rules read last.
     RuleBook rules_;
     Sink& sink_;
@@ -49,8 +53,5 @@ private:
     Signal stop_;
     Signal reload_;
 };
-
-// The stream that the configuration names.
-ReplicationStream::Settings stream_settings(const Config& config);
 
 }  // namespace walcast

@@ -47,6 +47,7 @@ std::array<char, 34> write_standby_status(const StandbyStatus& status) {
     put(status.confirmed.value);
     put(status.confirmed.value);
     put(static_cast<std::uint64_t>((status.now.time_since_epoch() - postgres_epoch).count()));
+    *at = static_cast<char>(status.is_reply_requested);
     return bytes;
 }
 

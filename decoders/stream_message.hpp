@@ -34,6 +34,7 @@ struct StandbyStatus {
     Lsn received;
     Lsn confirmed;
     Timestamp now;
+    bool is_reply_requested = false;  // The server is to answer with a keepalive at once.
 };
 
 std::array<char, 34> write_standby_status(const StandbyStatus& status);

@@ -186,7 +186,7 @@ asio::awaitable<std::optional<Stored>> RedisSink::take_over() {
     co_return stored;
 }
 
-asio::awaitable<void> RedisSink::adopt(Source source) {
+asio::awaitable<bool> RedisSink::adopt(Source source) {
     std::vector<std::string> keys{key("position"), key("control")};
     std::vector<std::string> arguments{owner_,        "up",
                                        "system_id",   source.system_id,
@@ -194,6 +194,7 @@ asio::awaitable<void> RedisSink::adopt(Source source) {
                                        "slot",        source.slot,
                                        "fingerprint", source.fingerprint};
     co_await run(redis_scripts::adopt, std::move(keys), std::move(arguments));
+    co_return true;
 }
 
 asio::awaitable<void> RedisSink::leave() {
@@ -393,7 +394,7 @@ asio::awaitable<void> RedisSink::send(const Batch& batch) {
     if (command_.capacity() > command_bytes_max) command_ = {};
 }
 
-asio::awaitable<void> RedisSink::accepted() {
+asio::awaitable<bool> RedisSink::accepted() {
     for (;;) {
         auto reply = co_await connection_.read();
         if (reply.is_error() && reply.text.starts_with("FENCED")) throw_fenced();
@@ -401,7 +402,7 @@ asio::awaitable<void> RedisSink::accepted() {
         assert(!awaited_.empty());
         auto is_batch = awaited_.front();
         awaited_.pop_front();
-        if (is_batch) co_return;
+        if (is_batch) co_return true;
         // As many as one call may remove: there are probably more.
         if (reply.integer == aged_at_once) aged_removed_at_ = {};
     }

@@ -111,7 +111,8 @@ public:
     virtual asio::awaitable<std::optional<Stored>> take_over() = 0;
 
     // Notes which stream the position goes on from now, and tells subscribers that the agent is up.
-    virtual asio::awaitable<void> adopt(Source source) = 0;
+    // True when what is stored is as durable as was asked for; `accepted` tells later otherwise.
+    virtual asio::awaitable<bool> adopt(Source source) = 0;
 
     // Tells subscribers that the agent goes, in good order.
     virtual asio::awaitable<void> leave() = 0;
@@ -126,9 +127,10 @@ public:
     // waits. The batch may change once this returns.
     virtual asio::awaitable<void> send(const Batch& batch) = 0;
 
-    // Waits until the oldest batch sent is in. Throws SinkError when refused or unsure: the next
-    // `take_over` tells which. Throws Fenced when another owner has taken over.
-    virtual asio::awaitable<void> accepted() = 0;
+    // Waits until the oldest batch sent is in; true when it is, with all before it, as durable as
+    // was asked for. Throws SinkError when refused or unsure: the next `take_over` tells which.
+    // Throws Fenced when another owner has taken over.
+    virtual asio::awaitable<bool> accepted() = 0;
 };
 
 }  // namespace walcast

@@ -12,8 +12,8 @@ asio::awaitable<std::optional<Stored>> StdoutSink::take_over() {
     co_return std::nullopt;
 }
 
-asio::awaitable<void> StdoutSink::adopt(Source /*source*/) {
-    co_return;
+asio::awaitable<bool> StdoutSink::adopt(Source /*source*/) {
+    co_return true;
 }
 
 asio::awaitable<void> StdoutSink::leave() {
@@ -48,8 +48,8 @@ asio::awaitable<void> StdoutSink::send(const Batch& batch) {
     for (const auto& each : shown) co_await show_(each.channel, each.message);
 }
 
-asio::awaitable<void> StdoutSink::accepted() {
-    co_return;
+asio::awaitable<bool> StdoutSink::accepted() {
+    co_return true;
 }
 
 }  // namespace walcast

@@ -21,12 +21,12 @@ public:
 
     asio::awaitable<std::optional<Stored>> connect() override;
     asio::awaitable<std::optional<Stored>> take_over() override;
-    asio::awaitable<void> adopt(Source source) override;
+    asio::awaitable<bool> adopt(Source source) override;
     asio::awaitable<void> leave() override;
     asio::awaitable<Position> begin_epoch(Position position, Source source,
                                           std::string reason) override;
     asio::awaitable<void> send(const Batch& batch) override;
-    asio::awaitable<void> accepted() override;
+    asio::awaitable<bool> accepted() override;
 
 private:
     Show show_;

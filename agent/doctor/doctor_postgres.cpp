@@ -59,7 +59,7 @@ private:
     PostgresDiagnosis& diagnosis_;
     PgConnection connection_;
     PgConnection replication_;
-    std::optional<ReplicationStream::Facts> facts_;
+    std::optional<StreamFacts> facts_;
 };
 
 Mend sql(std::vector<std::string> lines) {

@@ -2,7 +2,7 @@
 
 #include "agent/config.hpp"
 #include "agent/doctor/doctor_finding.hpp"
-#include "agent/replication_stream.hpp"
+#include "agent/change_stream.hpp"
 #include "sinks/awaitable.hpp"
 
 #include <optional>
@@ -13,7 +13,7 @@ struct PostgresDiagnosis {
     Findings findings;
     bool is_reached = false;
     // What a position in Redis can be compared with; nothing while an agent is at work.
-    std::optional<ReplicationStream::Facts> facts;
+    std::optional<StreamFacts> facts;
 };
 
 // Checks the server, role, slot and publication, and each rule against the schema. Changes nothing.

@@ -242,7 +242,7 @@ asio::awaitable<RedisDiagnosis> check_redis(const Config& config) {
 }
 
 void check_position(const Config& config, const RedisDiagnosis& redis,
-                    const std::optional<ReplicationStream::Facts>& facts, Findings& findings) {
+                    const std::optional<StreamFacts>& facts, Findings& findings) {
     if (!redis.is_asked || !facts) return;
     try {
         refuse_older_timeline(redis.stored, *facts);

@@ -2,7 +2,7 @@
 
 #include "agent/config.hpp"
 #include "agent/doctor/doctor_finding.hpp"
-#include "agent/replication_stream.hpp"
+#include "agent/change_stream.hpp"
 #include "sinks/awaitable.hpp"
 
 #include <optional>
@@ -21,6 +21,6 @@ asio::awaitable<RedisDiagnosis> check_redis(const Config& config);
 
 // Whether the stream goes on where the stored position ends.
 void check_position(const Config& config, const RedisDiagnosis& redis,
-                    const std::optional<ReplicationStream::Facts>& facts, Findings& findings);
+                    const std::optional<StreamFacts>& facts, Findings& findings);
 
 }  // namespace walcast

@@ -2,6 +2,7 @@
 #include "agent/describe.hpp"
 #include "agent/errors.hpp"
 #include "agent/output.hpp"
+#include "agent/replication_stream.hpp"
 #include "agent/session.hpp"
 #include "agent/tail/tail.hpp"
 #include "sinks/stdout_sink.hpp"
@@ -139,15 +140,18 @@ static asio::awaitable<void> show_stream(PgConnection& connection, std::string c
     RuleBook rules;
     rules.in_force = std::make_unique<const RuleSet>(RuleSet{.rules = rules_of_tail()});
     Session::Memory memory;
-    Session::Settings settings{.stream = {.conninfo = conninfo,
-                                          .slot = name,
-                                          .publications = publications,
-                                          .is_temporary = true,
-                                          .say = complain,
-                                          .recording = recording},
-                               .without_id = Router::WithoutId::allowed,
-                               .limits = {.connect = std::chrono::hours{24}, .batches = {}}};
-    Session session(executor, std::move(settings), rules, sink, memory, log);
+    ReplicationStream::Settings from{.conninfo = conninfo,
+                                     .slot = name,
+                                     .publications = publications,
+                                     .is_temporary = true,
+                                     .say = complain,
+                                     .recording = recording};
+    auto stream = std::make_unique<ReplicationStream>(executor, std::move(from));
+    Session::Settings settings{.pipeline = {.without_id = Router::WithoutId::allowed,
+                                            .batches = {},
+                                            .recording = recording},
+                               .limits = {.connect = std::chrono::hours{24}}};
+    Session session(executor, std::move(settings), std::move(stream), rules, sink, memory, log);
     co_await run_together(session.run(), output.wait_until_closed(),
                           protect_writes(connection, name));
 }

@@ -497,12 +497,14 @@ TEST(Config, EachSettingIsComparedWithItself) {
                                              {"source.spool.size", "1GB"},
                                              {"source.origin", "none"},
                                              {"source.bad_rows", "set_aside"},
+                                             {"source.heartbeat", "30s"},
                                              {"values.numbers", "strings"},
                                              {"values.bytea", "base64"},
                                              {"redis.url", "redis://other"},
                                              {"redis.prefix", "other:"},
                                              {"redis.history.length", "7"},
-                                             {"redis.history.age", "7s"}};
+                                             {"redis.history.age", "7s"},
+                                             {"redis.confirm_delay", "2s"}};
     for (const auto& key : config_keys()) {
         if (key.path == "redis.channel_prefix") continue;  // Replaced with the rules.
         Config before;
@@ -510,6 +512,18 @@ TEST(Config, EachSettingIsComparedWithItself) {
         key.set(after, other.at(std::string(key.path)));
 
         EXPECT_EQ(changed_settings(before, after), std::vector<std::string_view>{key.path});
+    }
+}
+
+TEST(Config, ATimeMayBeOffOrHasAUnit) {
+    using std::chrono::milliseconds;
+    EXPECT_EQ(parse("[source]\nheartbeat = \"off\"").source.heartbeat, milliseconds{0});
+    EXPECT_EQ(parse("[source]\nheartbeat = \"1m\"").source.heartbeat, milliseconds{60'000});
+    EXPECT_EQ(parse("[redis]\nconfirm_delay = \"1500ms\"").confirm_delay, milliseconds{1500});
+    for (const auto* wrong : {"0s", "2", "-1s", "2 s", "61s", "1y", ""}) {
+        auto text = fmt::format("[redis]\nconfirm_delay = \"{}\"", wrong);
+        auto error = error_of<ConfigError>([&] { parse(text); });
+        EXPECT_TRUE(contains(error, "expected \"off\" or a time")) << wrong << error;
     }
 }
 

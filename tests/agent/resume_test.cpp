@@ -13,15 +13,15 @@ static Stored stored_position() {
             .source = {.system_id = "1", .timeline = 2, .slot = "walcast", .fingerprint = "f"}};
 }
 
-static ReplicationStream::Facts slot_facts() {
-    ReplicationStream::Facts facts;
+static StreamFacts slot_facts() {
+    StreamFacts facts;
     facts.source = stored_position().source;
     facts.confirmed_lsn = Lsn{100};
     facts.wal_end = Lsn{200};
     return facts;
 }
 
-static std::string gap_of(const Stored& stored, const ReplicationStream::Facts& facts) {
+static std::string gap_of(const Stored& stored, const StreamFacts& facts) {
     return find_gap(stored, facts).value_or("none");
 }
 

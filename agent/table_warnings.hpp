@@ -1,0 +1,17 @@
+#pragma once
+
+#include "agent/change_stream.hpp"
+#include "agent/config.hpp"
+#include "agent/rules/rule.hpp"
+
+#include <string>
+#include <vector>
+
+namespace walcast {
+
+// What an operator should hear of before streaming: rules that match no table, and tables of which
+// the stream will not tell all. Pure.
+std::vector<std::string> table_warnings(const std::vector<Rule>& rules, const StreamFacts& facts,
+                                        Plugin plugin, unsigned format_version);
+
+}  // namespace walcast
