@@ -421,19 +421,20 @@ def config(postgres, redis, rules, **overrides):
     """A configuration file's text.
 
     `postgres` and `redis` are servers or URLs. A rule is a dict of its keys. Overrides:
-    db, slot, publication, plugin, format_version, streaming, spool, origin, bad_rows, prefix, channel_prefix, history (a
-    dict of length and age), values (a dict of numbers and bytea).
+    db, slot, publication, plugin, format_version, streaming, spool, origin, bad_rows, heartbeat, prefix, channel_prefix,
+    wait_replicas, confirm_delay, history (a dict of length and age), values (a dict of numbers and bytea).
     """
     source = {"url": postgres if isinstance(postgres, str) else postgres.url(overrides.pop("db", "postgres"))}
     for key, default in (("slot", "walcast"), ("publication", "walcast"), ("plugin", None), ("format_version", None),
-                         ("streaming", None), ("spool", None), ("origin", None), ("bad_rows", None)):
+                         ("streaming", None), ("spool", None), ("origin", None), ("bad_rows", None), ("heartbeat", None)):
         value = overrides.pop(key, default)
         if value is not None:
             source[key] = value
     target = {"url": redis if isinstance(redis, str) else redis.url(), "prefix": overrides.pop("prefix", "walcast:"),
               "history": overrides.pop("history", {"length": 100000, "age": "24h"})}
-    if "channel_prefix" in overrides:
-        target["channel_prefix"] = overrides.pop("channel_prefix")
+    for key in ("channel_prefix", "wait_replicas", "confirm_delay"):
+        if key in overrides:
+            target[key] = overrides.pop(key)
     values = overrides.pop("values", None)
     assert not overrides, f"unknown overrides: {overrides}"
     sections = [_table("[source]", source), _table("[redis]", target)] + [_table("[[rule]]", rule) for rule in rules]
