@@ -62,8 +62,9 @@ if wants sanitizers; then
     run_tests asan 'unit|golden' -j "$(nproc)"
 fi
 if wants fuzz; then run_tests release fuzz --verbose; fi
-# Servers and clocks: one after the other, and the long ones show what they do.
-if wants integration; then run_tests release integration; fi
+# They wait more than they work.
+if wants integration; then run_tests release integration -j "$(nproc)"; fi
+# Long ones show what they do.
 if wants matrix; then
     tests/support/get_postgres.sh
     run_tests release matrix --verbose

@@ -11,10 +11,12 @@ The kernel ties a child to the *thread* that started it: start servers in a thre
 
 import atexit
 import ctypes
+import fcntl
 import json
 import os
 import pathlib
 import pwd
+import random
 import re
 import shutil
 import signal
@@ -46,10 +48,25 @@ def wait_until(condition, timeout=10.0, what="condition", every=0.01):
         time.sleep(every)
 
 
+_port_locks = []  # Held while this program runs, so that other tests beside it take other ports.
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, below those of outgoing connections."""
+    directory = pathlib.Path(tempfile.gettempdir()) / f"walcast-ports-{os.getuid()}"
+    directory.mkdir(exist_ok=True)
+    while True:
+        port = random.SystemRandom().randrange(15000, 30000)
+        lock = open(directory / str(port), "a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            lock.close()
+            continue
+        _port_locks.append(lock)
+        return port
 
 
 def _dies_with_us(death_signal):
