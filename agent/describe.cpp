@@ -153,38 +153,20 @@ static asio::awaitable<void> wait_until_visible(PgConnection& connection, std::u
     }
 }
 
-asio::awaitable<TableDescription> CatalogReader::ask(Relation relation, std::uint32_t xid) {
-    co_await wait_until_visible(*connection_, xid);
-    auto table = co_await describe_table(*connection_, relation);
+asio::awaitable<TableDescription> learn_table(PgConnection& connection, Relation relation,
+                                              std::uint32_t xid, Catalog& catalog) {
+    co_await wait_until_visible(connection, xid);
+    auto table = co_await describe_table(connection, relation);
     std::vector<std::uint32_t> types;
     for (const auto& column : relation.columns) types.push_back(column.type_oid);
     for (const auto& column : table.columns) types.push_back(column.type_oid);
-    catalog_.add_types(co_await describe_types(*connection_, std::move(types)));
-    if (table.full_root_oid != 0) catalog_.set_partial_old_rows(table.full_root_oid);
+    catalog.add_types(co_await describe_types(connection, std::move(types)));
+    if (table.full_root_oid != 0) catalog.set_partial_old_rows(table.full_root_oid);
     // A table that is gone by now keeps the key that it had.
     auto oid = table.oid != 0 ? table.oid : relation.oid;
-    if (table.oid != 0 || !catalog_.knows_table(oid))
-        catalog_.set_primary_key(oid, table.primary_key);
+    if (table.oid != 0 || !catalog.knows_table(oid))
+        catalog.set_primary_key(oid, table.primary_key);
     co_return table;
-}
-
-asio::awaitable<TableDescription> CatalogReader::learn(std::string conninfo, Relation relation,
-                                                       std::uint32_t xid) {
-    if (connection_) {
-        std::optional<TableDescription> table;
-        try {
-            auto asking = ask(relation, xid);
-            table = co_await std::move(asking);
-        } catch (const PgError&) {
-            connection_.reset();  // It may have been ended since the last time.
-        }
-        if (table) co_return std::move(*table);
-    }
-    connection_ =
-        std::make_unique<PgConnection>(executor_, std::move(conninfo), PgConnection::Mode::sql);
-    co_await connection_->open();
-    auto asking = ask(std::move(relation), xid);
-    co_return co_await std::move(asking);
 }
 
 }  // namespace walcast

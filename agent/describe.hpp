@@ -6,7 +6,6 @@
 #include "decoders/json_type.hpp"
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,25 +25,9 @@ asio::awaitable<std::vector<TypeDescription>> describe_types(PgConnection& conne
 // that, they fail.
 std::string has_identity_sql(std::string_view table);
 
-// Asks the catalogs while a stream is read, on a connection of its own, which is opened when it is
-// first needed.
-class CatalogReader {
-public:
-    CatalogReader(asio::any_io_executor executor, Catalog& catalog)
-        : executor_(std::move(executor)), catalog_(catalog) {}
-
-    // Asks the server of `conninfo` about a relation and its types, once transaction `xid`, which
-    // may have made them, is visible: the stream can be ahead of that. Notes in the catalog what it
-    // hears.
-    asio::awaitable<TableDescription> learn(std::string conninfo, Relation relation,
-                                            std::uint32_t xid);
-
-private:
-    asio::awaitable<TableDescription> ask(Relation relation, std::uint32_t xid);
-
-    asio::any_io_executor executor_;
-    Catalog& catalog_;
-    std::unique_ptr<PgConnection> connection_;
-};
+// Asks about a relation of a stream and its types, once transaction `xid`, which may have made
+// them, is visible: the stream can be ahead of that. Notes in the catalog what it hears.
+asio::awaitable<TableDescription> learn_table(PgConnection& connection, Relation relation,
+                                              std::uint32_t xid, Catalog& catalog);
 
 }  // namespace walcast

@@ -13,8 +13,7 @@ ReplicationStream::ReplicationStream(asio::any_io_executor executor, Settings se
     : executor_(std::move(executor)),
       settings_(std::move(settings)),
       connection_(executor_, settings_.conninfo, PgConnection::Mode::replication),
-      catalog_(settings_.values),
-      catalog_reader_(executor_, catalog_) {
+      catalog_(settings_.values) {
     connection_.on_notice = settings_.notice;
 }
 
@@ -277,6 +276,7 @@ asio::awaitable<void> ReplicationStream::report(StandbyStatus status) {
 
 // --- beside the stream ---
 
+// Closed after each question: a smart shutdown waits for every connection but the stream's own.
 PgConnection ReplicationStream::ask_beside() {
     return PgConnection(executor_, connection_.conninfo_of_this_server(), PgConnection::Mode::sql);
 }
@@ -289,9 +289,10 @@ asio::awaitable<void> ReplicationStream::list_tables() {
 
 asio::awaitable<TableDescription> ReplicationStream::describe(Relation relation,
                                                               std::uint32_t xid) {
-    auto asking =
-        catalog_reader_.learn(connection_.conninfo_of_this_server(), std::move(relation), xid);
-    auto table = co_await std::move(asking);
+    auto asking = ask_beside();
+    co_await asking.open();
+    auto learning = learn_table(asking, std::move(relation), xid, catalog_);
+    auto table = co_await std::move(learning);
     if (settings_.recording != nullptr) settings_.recording->describe(table);
     co_return table;
 }
@@ -316,19 +317,11 @@ asio::awaitable<bool> ReplicationStream::is_stopping() {
 }
 
 asio::awaitable<void> ReplicationStream::emit(std::string prefix, std::string content) {
+    auto emitting = ask_beside();
+    co_await emitting.open();
     auto sql = fmt::format("SELECT pg_logical_emit_message(true, {}, {})", quote_literal(prefix),
                            quote_literal(content));
-    try {
-        if (!emitting_) {
-            emitting_ = std::make_unique<PgConnection>(
-                executor_, connection_.conninfo_of_this_server(), PgConnection::Mode::sql);
-            co_await emitting_->open();
-        }
-        co_await emitting_->query(std::move(sql), "emit a logical message");
-    } catch (...) {
-        emitting_.reset();
-        throw;
-    }
+    co_await emitting.query(std::move(sql), "emit a logical message");
 }
 
 ReplicationStream::Settings stream_settings(const Config& config) {

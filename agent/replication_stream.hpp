@@ -3,12 +3,10 @@
 #include "agent/catalog.hpp"
 #include "agent/change_stream.hpp"
 #include "agent/config.hpp"
-#include "agent/describe.hpp"
 #include "agent/pg_connection.hpp"
 #include "agent/recording/recording.hpp"
 
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -67,8 +65,6 @@ private:
     StreamFacts facts_;
     bool are_nans_told_ = false;  // Of wal2json: as text, not as null.
     Catalog catalog_;
-    CatalogReader catalog_reader_;
-    std::unique_ptr<PgConnection> emitting_;
 };
 
 // The stream that the configuration names.
