@@ -211,11 +211,6 @@ int run_doctor(const Options& options) {
     return is_anything_wrong(findings) ? exit_found : exit_done;
 }
 
-bool is_redis_url(const std::string& source) {
-    return source.starts_with("redis://") || source.starts_with("rediss://") ||
-           source.starts_with("unix://");
-}
-
 bool is_coloured(const std::string& wanted) {
     auto is_terminal = isatty(STDOUT_FILENO) != 0;
     return wanted == "always" || (wanted == "auto" && is_terminal && !environment("NO_COLOR"));

@@ -4,6 +4,8 @@
 #include "sinks/redis_address.hpp"
 #include "sinks/resp.hpp"
 
+#include <boost/system/system_error.hpp>
+
 #include <array>
 #include <memory>
 #include <string>
@@ -11,14 +13,16 @@
 
 namespace walcast {
 
-// One connection to a Redis, over TCP, TLS or a Unix socket. Commands go out as bytes, so that many
-// can be written at once; replies come back in the same order. Errors are SinkErrors.
+// One connection to a Redis, over TCP, TLS or a Unix socket, named or found by Sentinels. Commands
+// go out as bytes, so that many can be written at once; replies come back in the same order. Errors
+// are SinkErrors.
 class RedisConnection {
 public:
     RedisConnection(asio::any_io_executor executor, RedisAddress address);
     ~RedisConnection();
 
-    // Connects, authenticates, chooses the database. A fresh connection each time.
+    // Connects, authenticates, chooses the database. A fresh connection each time, with Sentinels
+    // to what is the master by now.
     asio::awaitable<void> open();
 
     // Writes whole commands; `bytes` must live until it returns.
@@ -30,15 +34,20 @@ public:
     // Writes one command and reads its reply. Throws SinkError for an error reply.
     asio::awaitable<Reply> ask(std::string command);
 
-    const RedisAddress& address() const { return address_; }
-
 private:
     struct Streams;
 
+    asio::awaitable<void> find_master();
     asio::awaitable<void> connect();
+    asio::awaitable<void> connect_tcp();
+    asio::awaitable<void> authenticate();
+    asio::awaitable<void> expect_master();
+    std::string explain(const boost::system::error_code& error) const;
+    [[noreturn]] void lost(const boost::system::system_error& error) const;
 
     asio::any_io_executor executor_;
     RedisAddress address_;
+    RedisAddress server_;  // Whom this is a connection to: with Sentinels the master they named.
     std::unique_ptr<Streams> streams_;
     ReplyParser parser_;
     std::array<char, 16 * 1024> input_{};

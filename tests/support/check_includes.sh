@@ -50,7 +50,7 @@ refuse "decoders have no sockets, no clocks of others, no logs" < <(includes dec
 # Each library in one place.
 only_in 'libpq|postgresql/|pg_config' agent/pg_connection.cpp
 only_in 'hiredis' sinks/resp.cpp
-only_in 'openssl/|boost/asio/ssl' sinks/redis_connection.cpp
+only_in 'openssl/|boost/asio/ssl' sinks/redis_connection.cpp sinks/redis_tls.cpp sinks/redis_tls.hpp
 only_in 'spdlog/' agent/log.cpp
 only_in 'CLI/' agent/main.cpp
 only_in 'toml\+\+|toml\.h' agent/config.cpp agent/rules/rule_keys.cpp agent/rules/rule_keys.hpp
