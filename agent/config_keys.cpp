@@ -14,11 +14,11 @@ namespace {
 
 using Kind = ConfigKey::Kind;
 
-std::uint64_t read_count(const std::string& text) {
+std::uint64_t read_count(const std::string& text, std::uint64_t least = 1) {
     std::uint64_t count = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-    if (error != std::errc{} || end != text.data() + text.size() || count == 0)
-        throw std::invalid_argument("expected a number above 0");
+    if (error != std::errc{} || end != text.data() + text.size() || count < least)
+        throw std::invalid_argument(least == 0 ? "expected a number" : "expected a number above 0");
     return count;
 }
 
@@ -211,6 +211,11 @@ constexpr ConfigKey keys[] = {
          config.confirm_delay = read_time_or_off(text, std::chrono::seconds{60});
      },
      is_same<&Config::confirm_delay>},
+    {"redis.wait_replicas", Kind::number,
+     [](Config& config, const std::string& text) {
+         config.redis.wait_replicas = read_count(text, 0);
+     },
+     is_same<&Config::redis, &RedisSettings::wait_replicas>},
 };
 
 }  // namespace

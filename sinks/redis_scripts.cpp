@@ -18,6 +18,9 @@ if redis.acl_check_cmd then
       return redis.error_reply('NOPERM this user may not ' .. command[1] .. ' ' .. (command[2] or ''))
     end
   end
+  if ARGV[3] == 'WAIT' and not redis.acl_check_cmd('WAIT', '1', '1') then
+    return redis.error_reply('NOPERM this user may not WAIT, which wait_replicas needs')
+  end
 end
 local kind = redis.call('TYPE', ARGV[2] .. 'channels').ok
 if kind ~= 'zset' and kind ~= 'none' then

@@ -8,8 +8,9 @@ namespace walcast::redis_scripts {
 //   POSITION  the stored position is not the expected one
 //   CHANNEL   a channel's history cannot be appended to
 
-// Takes ownership, if all that walcast does is permitted. KEYS: position. ARGV: owner, prefix.
-// Returns the position's fields and values. For no owner it only looks whether it could.
+// Takes ownership, if all that walcast does is permitted. KEYS: position. ARGV: owner, prefix, WAIT
+// when that has to be permitted, too. Returns the position's fields and values. For no owner it
+// only looks whether it could.
 extern const char* const take_over;
 
 // Notes the source, and says on the control channel that the agent is up or down. KEYS: position,

@@ -173,7 +173,8 @@ asio::awaitable<std::optional<Stored>> RedisSink::take_over() {
     // ours.
     owner_ = fmt::format("{}-{}", owner_.substr(0, owner_.find('-')), ++takeovers_);
     std::vector<std::string> keys{key("position")};
-    std::vector<std::string> arguments{owner_, settings_.prefix};
+    std::vector<std::string> arguments{owner_, settings_.prefix,
+                                       settings_.wait_replicas > 0 ? "WAIT" : ""};
     auto reply = co_await run(redis_scripts::take_over, std::move(keys), std::move(arguments));
     std::string resetting;
     auto stored = read_stored(reply, &resetting);
@@ -186,6 +187,20 @@ asio::awaitable<std::optional<Stored>> RedisSink::take_over() {
     co_return stored;
 }
 
+// How many replicas have all that this connection wrote so far, asked for with a limit: those that
+// hang are no reason to wait for ever. What one reply lacks a later one may have.
+void RedisSink::write_wait() {
+    constexpr std::uint64_t limit_ms = 1000;
+    append_command(command_,
+                   {"WAIT", fmt::to_string(settings_.wait_replicas), fmt::to_string(limit_ms)});
+}
+
+asio::awaitable<bool> RedisSink::replicated() {
+    auto reply = co_await connection_.read();
+    if (reply.is_error()) throw_redis_error("WAIT", reply.text);
+    co_return static_cast<std::uint64_t>(reply.integer) >= settings_.wait_replicas;
+}
+
 asio::awaitable<bool> RedisSink::adopt(Source source) {
     std::vector<std::string> keys{key("position"), key("control")};
     std::vector<std::string> arguments{owner_,        "up",
@@ -194,7 +209,11 @@ asio::awaitable<bool> RedisSink::adopt(Source source) {
                                        "slot",        source.slot,
                                        "fingerprint", source.fingerprint};
     co_await run(redis_scripts::adopt, std::move(keys), std::move(arguments));
-    co_return true;
+    if (settings_.wait_replicas == 0) co_return true;
+    command_.clear();
+    write_wait();
+    co_await connection_.write(command_);
+    co_return co_await replicated();
 }
 
 asio::awaitable<void> RedisSink::leave() {
@@ -377,6 +396,11 @@ void RedisSink::write_commit(const Batch& batch) {
 asio::awaitable<void> RedisSink::send(const Batch& batch) {
     collect_targets(batch);
     write_commit(batch);
+    awaited_.push_back(Awaited::batch);
+    if (settings_.wait_replicas > 0) {
+        write_wait();
+        awaited_.push_back(Awaited::replicas);
+    }
     // Old histories go in passing, behind the batch.
     auto now = steady_clock::now();
     auto is_upkeep_due = now - aged_removed_at_ >= index_interval(settings_.history_age);
@@ -386,9 +410,8 @@ asio::awaitable<void> RedisSink::send(const Batch& batch) {
         append_command(command_, {"EVAL", redis_scripts::remove_aged, "2", key("position"),
                                   key("channels"), owner_, settings_.prefix,
                                   fmt::to_string(age.count()), fmt::to_string(aged_at_once)});
+        awaited_.push_back(Awaited::upkeep);
     }
-    awaited_.push_back(true);
-    if (is_upkeep_due) awaited_.push_back(false);
     co_await connection_.write(command_);
     constexpr std::size_t command_bytes_max = 4 * 1024 * 1024;  // A giant row's buffer is not kept.
     if (command_.capacity() > command_bytes_max) command_ = {};
@@ -397,12 +420,17 @@ asio::awaitable<void> RedisSink::send(const Batch& batch) {
 asio::awaitable<bool> RedisSink::accepted() {
     for (;;) {
         auto reply = co_await connection_.read();
+        assert(!awaited_.empty());
+        auto awaited = awaited_.front();
+        awaited_.pop_front();
         if (reply.is_error() && reply.text.starts_with("FENCED")) throw_fenced();
         if (reply.is_error()) throw_redis_error("commit a batch", reply.text);
-        assert(!awaited_.empty());
-        auto is_batch = awaited_.front();
-        awaited_.pop_front();
-        if (is_batch) co_return true;
+        if (awaited == Awaited::batch) {
+            if (settings_.wait_replicas == 0) co_return true;
+            auto is_durable = co_await replicated();
+            awaited_.pop_front();
+            co_return is_durable;
+        }
         // As many as one call may remove: there are probably more.
         if (reply.integer == aged_at_once) aged_removed_at_ = {};
     }

@@ -18,6 +18,7 @@ struct RedisSettings {
     std::string prefix = "walcast:";
     std::uint64_t history_length = 1000;      // Messages a channel, about.
     std::chrono::seconds history_age{86400};  // Since a channel's last message.
+    std::uint64_t wait_replicas = 0;          // A batch is durable once so many have it.
     // For what was last sent to each channel. Beyond it all is forgotten, and asked of the server.
     std::size_t channels_bytes_max = std::size_t{8} << 20U;
 };
@@ -74,6 +75,7 @@ private:
 
     asio::awaitable<Reply> run(const char* script, std::vector<std::string> keys,
                                std::vector<std::string> arguments);
+    asio::awaitable<bool> replicated();
     asio::awaitable<void> check_server();
     asio::awaitable<void> load_commit_script();
     asio::awaitable<void> finish_resets(std::string epoch, SyncId id, std::string reason);
@@ -81,6 +83,7 @@ private:
     void collect_targets(const Batch& batch);
     void write_commit(const Batch& batch);
     void write_message(const Batch& batch, const Target& target);
+    void write_wait();
     std::string key(std::string_view name) const { return settings_.prefix + std::string(name); }
 
     RedisSettings settings_;
@@ -88,7 +91,8 @@ private:
     std::uint64_t takeovers_ = 0;
     RedisConnection connection_;
     std::string commit_sha_;
-    std::deque<bool> awaited_;  // Replies on their way: true for a batch's, false for upkeep's.
+    enum class Awaited : std::uint8_t { batch, replicas, upkeep };
+    std::deque<Awaited> awaited_;  // Replies on their way.
     std::chrono::steady_clock::time_point aged_removed_at_;
 
     // What was last sent to each channel; forgotten on every reconnect.

@@ -128,8 +128,9 @@ public:
     virtual asio::awaitable<void> send(const Batch& batch) = 0;
 
     // Waits until the oldest batch sent is in; true when it is, with all before it, as durable as
-    // was asked for. Throws SinkError when refused or unsure: the next `take_over` tells which.
-    // Throws Fenced when another owner has taken over.
+    // was asked for. If it is not, a later one may be, if need be an empty one, which leads from a
+    // position to the same. Throws SinkError when refused or unsure: the next `take_over` tells
+    // which. Throws Fenced when another owner has taken over.
     virtual asio::awaitable<bool> accepted() = 0;
 };
 

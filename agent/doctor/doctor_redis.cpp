@@ -89,6 +89,10 @@ private:
     bool has_permission_checks_ = false;
 };
 
+std::uint64_t connected_replicas(std::string_view info) {
+    return std::strtoull(std::string(info_field(info, "connected_slaves:")).c_str(), nullptr, 10);
+}
+
 void RedisCheck::check_info(std::string_view info) {
     auto version = std::string(info_field(info, "redis_version:"));
     char* rest = nullptr;
@@ -118,14 +122,20 @@ void RedisCheck::check_info(std::string_view info) {
                        "its last snapshot. What Postgres no longer has by then becomes a new "
                        "epoch, and all clients fetch afresh",
                        {"redis-cli CONFIG SET appendonly yes", "redis-cli CONFIG REWRITE"}));
+    if (connected_replicas(info) < settings_.wait_replicas)
+        add(finding_of(Level::error, "redis-replicas",
+                       fmt::format("connected replicas: {}, fewer than wait_replicas = {}: nothing "
+                                   "is confirmed to Postgres, which keeps its WAL meanwhile",
+                                   connected_replicas(info), settings_.wait_replicas)));
 }
 
 // What the agent asks when it takes over, but for taking over. Redis sees to it that nothing is
 // written.
 asio::awaitable<void> RedisCheck::check_permissions() {
     std::string command;
-    append_command(command, {"EVAL_RO", redis_scripts::take_over, "1",
-                             settings_.prefix + "position", "", settings_.prefix});
+    append_command(command,
+                   {"EVAL_RO", redis_scripts::take_over, "1", settings_.prefix + "position", "",
+                    settings_.prefix, settings_.wait_replicas > 0 ? "WAIT" : ""});
     co_await connection_.write(command);
     auto reply = co_await connection_.read();
     if (!reply.is_error()) {
@@ -230,7 +240,11 @@ asio::awaitable<RedisDiagnosis> check_redis(const Config& config) {
     std::string failed;
     try {
         auto running = check.run();
-        if (!co_await within(limit, std::move(running))) failed = "no answer in time";
+        if (!co_await within(limit, std::move(running)))
+            failed =
+                config.redis.address.is_tls
+                    ? "no answer in time: does it speak TLS there? Redis without it says nothing"
+                    : "no answer in time";
     } catch (const SinkError& error) {
         failed = error.what();
     }

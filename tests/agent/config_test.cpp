@@ -134,6 +134,7 @@ TEST(Config, HasDefaultsForAllButRules) {
     EXPECT_EQ(config.redis.prefix, "walcast:");
     EXPECT_EQ(config.redis.history_length, 1000U);
     EXPECT_EQ(config.redis.history_age, 24h);
+    EXPECT_EQ(config.redis.wait_replicas, 0U);
     EXPECT_TRUE(config.rules.empty());
 }
 
@@ -504,7 +505,8 @@ TEST(Config, EachSettingIsComparedWithItself) {
                                              {"redis.prefix", "other:"},
                                              {"redis.history.length", "7"},
                                              {"redis.history.age", "7s"},
-                                             {"redis.confirm_delay", "2s"}};
+                                             {"redis.confirm_delay", "2s"},
+                                             {"redis.wait_replicas", "1"}};
     for (const auto& key : config_keys()) {
         if (key.path == "redis.channel_prefix") continue;  // Replaced with the rules.
         Config before;
