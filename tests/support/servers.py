@@ -187,14 +187,18 @@ class Postgres(Server):
             names = {entry.pw_name for entry in pwd.getpwall()}
             self.user = "postgres" if "postgres" in names else "nobody"
             shutil.chown(self.directory, self.user)
-        subprocess.run(
-            [self.bindir / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
-             "--no-sync"],
-            check=True, stdout=subprocess.DEVNULL, cwd=self.directory, **self._identity())
+        self._make_data()
         if hba:
             (self.data / "pg_hba.conf").write_text(hba)
         if started:
             self.start()
+
+    def _make_data(self):
+        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+
+    def _run(self, program, *arguments):
+        subprocess.run([self.bindir / program, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL, cwd=self.directory,
+                       **self._identity())
 
     def start(self, timeout=30):
         for attempts_left in (2, 1, 0):
@@ -301,6 +305,8 @@ class Postgres(Server):
 
 
 class Redis(Server):
+    """`settings` as in redis.conf; those of several words are tuples."""
+
     def __init__(self, settings=None, started=True):
         super().__init__("redis")
         self.port = free_port()
@@ -311,7 +317,11 @@ class Redis(Server):
     def start(self, timeout=20):
         options = {"bind": "127.0.0.1", "port": self.port, "dir": self.directory, "protected-mode": "no",
                    "unixsocket": self.directory / "socket", **self.settings}
-        self._spawn(["redis-server"] + [word for name, value in options.items() for word in (f"--{name}", str(value))])
+        words = {name: value if isinstance(value, tuple) else (value,) for name, value in options.items()}
+        self._spawn(["redis-server"] + [str(word) for name, values in words.items() for word in (f"--{name}", *values)])
+        self._wait_until_it_answers(timeout)
+
+    def _wait_until_it_answers(self, timeout):
         wait_until(self._answers, timeout, lambda: f"Redis answers\n{self.log()[-2000:]}")
 
     def _answers(self):
