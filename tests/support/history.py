@@ -62,6 +62,10 @@ def position(client, prefix="walcast:"):
     return {name.decode(): value.decode() for name, value in client.hgetall(prefix + "position").items()}
 
 
+def position_lsn(client, prefix="walcast:"):
+    return lsn_number(position(client, prefix).get("lsn", "0/0"))
+
+
 def read_stream(client, key, after="-"):
     entries = []
     while True:

@@ -93,6 +93,7 @@ class Server:
 
     user = None
     death_signal = signal.SIGKILL
+    restores_signals = True  # False: what Python ignores stays ignored, SIGXFSZ among it.
 
     def __init__(self, name):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"walcast-{name}-"))
@@ -111,7 +112,8 @@ class Server:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 arguments, env=env, stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log, cwd=self.directory,
-                preexec_fn=_dies_with_us(self.death_signal), start_new_session=True, **self._identity())
+                preexec_fn=_dies_with_us(self.death_signal), start_new_session=True,
+                restore_signals=self.restores_signals, **self._identity())
 
     def _identity(self):
         if not self.user:
@@ -410,6 +412,10 @@ class Agent(Server):
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"walcast is still running after {timeout} s:\n{self.log()[-3000:]}") from None
+
+    def mark_log(self):
+        """What was said until now counts as said before the start."""
+        self._marked = self.log_path.stat().st_size
 
     def log_since_start(self):
         return self.log()[self._marked:] if self._marked else self.log()
