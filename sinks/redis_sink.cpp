@@ -54,15 +54,17 @@ std::optional<Stored> read_stored(const Reply& reply, std::string* resetting) {
     Stored stored;
     PartialTransaction partial;
     auto is_partial = false;
+    auto has_sync_id = false;
+    auto has_lsn = false;
     for (std::size_t i = 0; i + 1 < reply.items.size(); i += 2) {
         const auto& field = reply.items[i].text;
         const auto& value = reply.items[i + 1].text;
         if (field == "epoch")
             stored.position.epoch = value;
         else if (field == "sync_id")
-            stored.position.sync_id = read_number(field, value);
+            stored.position.sync_id = read_number(field, value), has_sync_id = true;
         else if (field == "lsn")
-            stored.position.lsn = read_lsn(field, value);
+            stored.position.lsn = read_lsn(field, value), has_lsn = true;
         else if (field == "commit_lsn")
             partial.commit_lsn = read_lsn(field, value), is_partial = true;
         else if (field == "xid")
@@ -85,6 +87,11 @@ std::optional<Stored> read_stored(const Reply& reply, std::string* resetting) {
             *resetting = value;
     }
     if (stored.position.epoch.empty()) return std::nullopt;
+    if (!has_sync_id || !has_lsn)
+        throw SinkError(fmt::format(
+            "redis: the position has no {}: was it edited by hand? Delete the key to begin a new "
+            "epoch",
+            has_sync_id ? "lsn" : "sync_id"));
     if (is_partial) stored.position.partial = partial;
     return stored;
 }
