@@ -70,6 +70,15 @@ if kind ~= 'zset' and kind ~= 'none' then
   return redis.error_reply('CHANNEL ' .. index .. ' is a ' .. kind .. ', not the sorted set of channels')
 end
 local acl = redis.acl_check_cmd
+if acl then
+  -- What is permitted may have changed since the start.
+  for _, command in ipairs({{'HSET', position, 'lsn', ''}, {'HDEL', position, 'xid'}, {'ZADD', index, '1', 'x'}, {'TIME'},
+      {'XLEN', control}, {'XRANGE', control, '-', '+'}, {'XTRIM', control, 'MAXLEN', '1'}}) do
+    if not acl(unpack(command)) then
+      return redis.error_reply('NOPERM this user may not ' .. command[1] .. ' ' .. (command[2] or ''))
+    end
+  end
+end
 
 local function refused(name, why)
   return redis.error_reply('CHANNEL ' .. name .. ': ' .. why)
@@ -244,13 +253,15 @@ local oldest = tonumber(redis.call('TIME')[1]) - tonumber(ARGV[3])
 local names = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', oldest, 'LIMIT', 0, ARGV[4])
 local floor = tonumber(redis.call('HGET', KEYS[1], 'floor') or '0')
 for _, name in ipairs(names) do
-  local key = ARGV[2] .. 'log:' .. name
-  local top = redis.pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
+  local top = redis.pcall('XREVRANGE', ARGV[2] .. 'log:' .. name, '+', '-', 'COUNT', 1)
   if not top.err and top[1] then floor = math.max(floor, tonumber(string.match(top[1][1], '^%d+'))) end
-  redis.call('DEL', key)
+end
+-- First, so that no history goes without it, whatever is refused.
+if #names > 0 then redis.call('HSET', KEYS[1], 'floor', string.format('%.0f', floor)) end
+for _, name in ipairs(names) do
+  redis.call('DEL', ARGV[2] .. 'log:' .. name)
   redis.call('ZREM', KEYS[2], name)
 end
-if #names > 0 then redis.call('HSET', KEYS[1], 'floor', string.format('%.0f', floor)) end
 return #names
 )";
 
