@@ -34,7 +34,7 @@ return redis.call('HGETALL', KEYS[1])
 const char* const adopt = R"(
 local owner = redis.call('HGET', KEYS[1], 'owner')
 if not owner then return redis.error_reply('POSITION ' .. KEYS[1] .. ' is gone') end
-if owner ~= ARGV[1] then return redis.error_reply('FENCED another walcast owns ' .. KEYS[1]) end
+if owner ~= ARGV[1] then return redis.error_reply('FENCED ' .. owner .. ' owns ' .. KEYS[1]) end
 for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 local now = redis.call('HMGET', KEYS[1], 'epoch', 'sync_id')
 redis.call('PUBLISH', KEYS[2], '{"type":"agent","epoch":"' .. now[1] .. '","prevSyncId":' .. now[2] ..
@@ -54,7 +54,7 @@ local position, index, control = KEYS[1], KEYS[2], KEYS[3]
 local now = call('HMGET', position, 'owner', 'sync_id', 'lsn', 'commit_lsn', 'xid', 'changes', 'hash', 'floor')
 if not now[1] then return redis.error_reply('POSITION ' .. position .. ' is gone') end
 if now[1] ~= ARGV[1] then
-  return redis.error_reply('FENCED another walcast owns ' .. position)
+  return redis.error_reply('FENCED ' .. now[1] .. ' owns ' .. position)
 end
 for i = 2, 7 do
   if (now[i] or '') ~= ARGV[i] then
@@ -201,7 +201,7 @@ return redis.status_reply('OK')
 const char* const begin_epoch = R"(
 local owner = redis.call('HGET', KEYS[1], 'owner')
 if not owner then return redis.error_reply('POSITION ' .. KEYS[1] .. ' is gone') end
-if owner ~= ARGV[1] then return redis.error_reply('FENCED another walcast owns ' .. KEYS[1]) end
+if owner ~= ARGV[1] then return redis.error_reply('FENCED ' .. owner .. ' owns ' .. KEYS[1]) end
 redis.call('ZUNIONSTORE', KEYS[3], 2, KEYS[2], KEYS[3], 'AGGREGATE', 'MAX')
 for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('HDEL', KEYS[1], 'commit_lsn', 'xid', 'changes', 'hash')
@@ -224,7 +224,7 @@ return {string.format('%.0f', largest), #names}
 const char* const reset_some = R"(
 local owner = redis.call('HGET', KEYS[1], 'owner')
 if not owner then return redis.error_reply('POSITION ' .. KEYS[1] .. ' is gone') end
-if owner ~= ARGV[1] then return redis.error_reply('FENCED another walcast owns ' .. KEYS[1]) end
+if owner ~= ARGV[1] then return redis.error_reply('FENCED ' .. owner .. ' owns ' .. KEYS[1]) end
 local names = redis.call('ZRANGE', KEYS[3], 0, tonumber(ARGV[5]) - 1)
 local function begin_anew(key, name)
   redis.call('DEL', key)
@@ -248,7 +248,7 @@ return left
 const char* const remove_aged = R"(
 local owner = redis.call('HGET', KEYS[1], 'owner')
 if not owner then return redis.error_reply('POSITION ' .. KEYS[1] .. ' is gone') end
-if owner ~= ARGV[1] then return redis.error_reply('FENCED another walcast owns ' .. KEYS[1]) end
+if owner ~= ARGV[1] then return redis.error_reply('FENCED ' .. owner .. ' owns ' .. KEYS[1]) end
 local oldest = tonumber(redis.call('TIME')[1]) - tonumber(ARGV[3])
 local names = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', oldest, 'LIMIT', 0, ARGV[4])
 local floor = tonumber(redis.call('HGET', KEYS[1], 'floor') or '0')

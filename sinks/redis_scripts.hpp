@@ -4,7 +4,7 @@ namespace walcast::redis_scripts {
 
 // The Lua that runs inside Redis. Each script checks all that can fail before its first write,
 // since Redis does not roll back, and answers with an error reply that begins with one of
-//   FENCED    another owner has taken over
+//   FENCED    another owner has taken over, which is the next word
 //   POSITION  the stored position is not the expected one
 //   CHANNEL   a channel's history cannot be appended to
 

@@ -107,7 +107,20 @@ static std::vector<std::string> fields_of(const Position& position, const Source
             "fingerprint", source.fingerprint};
 }
 
-[[noreturn]] static void throw_fenced() {
+// The part of an owner's token that is the same for each time it takes over.
+static std::string_view process_of(std::string_view owner) {
+    return owner.substr(0, owner.find('-'));
+}
+
+// Throws where the reply refuses `owner`, since it is not, or no longer, the stored one.
+static void expect_not_fenced(const Reply& reply, std::string_view owner) {
+    constexpr std::string_view fenced = "FENCED ";
+    if (!reply.is_error() || !reply.text.starts_with(fenced)) return;
+    auto stored = std::string_view(reply.text).substr(fenced.size());
+    if (process_of(stored.substr(0, stored.find(' '))) == process_of(owner))
+        throw SinkError(
+            "redis: the position is one from before this connection: it came back "
+            "older than it was");
     throw Fenced("fenced: another walcast has taken over the position in Redis, so this one stops");
 }
 
@@ -125,7 +138,7 @@ asio::awaitable<Reply> RedisSink::run(const char* script, std::vector<std::strin
     for (; !awaited_.empty(); awaited_.pop_front()) co_await connection_.read();
     co_await connection_.write(command);
     auto reply = co_await connection_.read();
-    if (reply.is_error() && reply.text.starts_with("FENCED")) throw_fenced();
+    expect_not_fenced(reply, owner_);
     if (reply.is_error()) throw_redis_error("run a script", reply.text);
     co_return reply;
 }
@@ -178,7 +191,7 @@ asio::awaitable<std::optional<Stored>> RedisSink::connect() {
 asio::awaitable<std::optional<Stored>> RedisSink::take_over() {
     // A token for each time: what is still on its way on an earlier connection must not pass for
     // ours.
-    owner_ = fmt::format("{}-{}", owner_.substr(0, owner_.find('-')), ++takeovers_);
+    owner_ = fmt::format("{}-{}", process_of(owner_), ++takeovers_);
     std::vector<std::string> keys{key("position")};
     std::vector<std::string> arguments{owner_, settings_.prefix,
                                        settings_.wait_replicas > 0 ? "WAIT" : ""};
@@ -430,7 +443,7 @@ asio::awaitable<bool> RedisSink::accepted() {
         assert(!awaited_.empty());
         auto awaited = awaited_.front();
         awaited_.pop_front();
-        if (reply.is_error() && reply.text.starts_with("FENCED")) throw_fenced();
+        expect_not_fenced(reply, owner_);
         if (reply.is_error()) throw_redis_error("commit a batch", reply.text);
         if (awaited == Awaited::batch) {
             if (settings_.wait_replicas == 0) co_return true;
