@@ -76,7 +76,8 @@ public:
     // visible. Notes in the catalog what it hears.
     virtual asio::awaitable<TableDescription> describe(Relation relation, std::uint32_t xid) = 0;
 
-    // Whether the server still takes us for the slot's reader: we may have been frozen.
+    // Whether the server still takes us for the slot's reader: we may have been frozen. If so, the
+    // facts say anew where the slot was and how far the log reached.
     virtual asio::awaitable<bool> has_slot() = 0;
 
     // Whether the server turns new connections away because it stops.

@@ -300,10 +300,12 @@ asio::awaitable<TableDescription> ReplicationStream::describe(Relation relation,
 asio::awaitable<bool> ReplicationStream::has_slot() {
     auto asking = ask_beside();
     co_await asking.open();
-    auto sql = fmt::format("SELECT active_pid FROM pg_replication_slots WHERE slot_name = {}",
-                           quote_literal(settings_.slot));
-    auto rows = co_await asking.query(std::move(sql), "ask who has the slot");
-    co_return !rows.empty() && rows[0][0] == fmt::to_string(connection_.backend_pid());
+    auto slot = co_await read_slot(asking, settings_.slot, settings_.plugin);
+    if (slot.active_pid != fmt::to_string(connection_.backend_pid())) co_return false;
+    // Between our look at it and its start another one may have had it.
+    facts_.confirmed_lsn = slot.confirmed_lsn;
+    facts_.wal_end = std::max(facts_.wal_end, slot.wal_end);
+    co_return true;
 }
 
 asio::awaitable<bool> ReplicationStream::is_stopping() {

@@ -242,7 +242,7 @@ asio::awaitable<void> Session::attach() {
     auto connecting = sink_.connect();
     auto stored = in_time(co_await within(settings_.limits.connect, std::move(connecting)));
     refuse_older_timeline(stored, stream_->facts());
-    if (pipeline_.has_begun()) co_await expect_slot_is_ours();
+    co_await expect_slot_is_ours();
     auto taking_over = sink_.take_over();
     stored = in_time(co_await within(settings_.limits.accept, std::move(taking_over)));
     if (!pipeline_.has_begun()) {
@@ -275,7 +275,10 @@ asio::awaitable<void> Session::expect_slot_is_ours() {
 
 asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
     const auto& facts = stream_->facts();
-    auto reason = memory_.gap ? memory_.gap : find_gap(stored, facts);
+    auto find = [&] { return memory_.gap ? memory_.gap : find_gap(stored, facts); };
+    // The position may be of whoever has the slot by now, and above what the facts say.
+    if (find()) co_await expect_slot_is_ours();
+    auto reason = find();
     Stored found;
     if (reason) {
         auto beginning = sink_.begin_epoch(first_of_epoch(stored, facts), facts.source, *reason);
