@@ -208,17 +208,20 @@ asio::awaitable<std::optional<Stored>> RedisSink::take_over() {
 }
 
 // How many replicas have all that this connection wrote so far, asked for with a limit: those that
-// hang are no reason to wait for ever. What one reply lacks a later one may have.
+// hang are no reason to wait for ever. What one reply lacks a later one may have. Each batch waits
+// behind the answer, so replicas that are away are given less time: publishing goes on.
 void RedisSink::write_wait() {
     constexpr std::uint64_t limit_ms = 1000;
-    append_command(command_,
-                   {"WAIT", fmt::to_string(settings_.wait_replicas), fmt::to_string(limit_ms)});
+    constexpr std::uint64_t limit_away_ms = 20;
+    append_command(command_, {"WAIT", fmt::to_string(settings_.wait_replicas),
+                              fmt::to_string(are_replicas_there_ ? limit_ms : limit_away_ms)});
 }
 
 asio::awaitable<bool> RedisSink::replicated() {
     auto reply = co_await connection_.read();
     if (reply.is_error()) throw_redis_error("WAIT", reply.text);
-    co_return static_cast<std::uint64_t>(reply.integer) >= settings_.wait_replicas;
+    are_replicas_there_ = static_cast<std::uint64_t>(reply.integer) >= settings_.wait_replicas;
+    co_return are_replicas_there_;
 }
 
 asio::awaitable<bool> RedisSink::adopt(Source source) {

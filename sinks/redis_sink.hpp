@@ -92,7 +92,8 @@ private:
     RedisConnection connection_;
     std::string commit_sha_;
     enum class Awaited : std::uint8_t { batch, replicas, upkeep };
-    std::deque<Awaited> awaited_;  // Replies on their way.
+    std::deque<Awaited> awaited_;     // Replies on their way.
+    bool are_replicas_there_ = true;  // As many as are waited for, by the last answer.
     std::chrono::steady_clock::time_point aged_removed_at_;
 
     // What was last sent to each channel; forgotten on every reconnect.

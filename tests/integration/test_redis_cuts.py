@@ -46,8 +46,13 @@ def settled(world):
 def measure(world, act):
     """How many bytes pass in each direction."""
     before = {direction: (world.link.edges[direction] or [0])[-1] for direction in (UP, DOWN)}
+
+    def passed():
+        return {direction: [edge - before[direction] for edge in world.link.edges[direction] if edge > before[direction]]
+                for direction in (UP, DOWN)}
     act()
-    return {direction: [edge - before[direction] for edge in world.link.edges[direction] if edge > before[direction]] for direction in (UP, DOWN)}
+    wait_until(lambda: all(passed().values()), 10, "the reply has passed, too")
+    return passed()
 
 
 @pytest.mark.limit(7200)
