@@ -1,4 +1,3 @@
-#include "agent/concurrency.hpp"
 #include "agent/config.hpp"
 #include "agent/doctor/doctor.hpp"
 #include "agent/errors.hpp"
@@ -6,6 +5,7 @@
 #include "agent/log.hpp"
 #include "agent/output.hpp"
 #include "agent/replication_stream.hpp"
+#include "agent/run_loop.hpp"
 #include "agent/setup.hpp"
 #include "agent/supervisor.hpp"
 #include "agent/tail/tail.hpp"
@@ -13,8 +13,6 @@
 #include "sinks/redis_sink.hpp"
 
 #include <CLI/CLI.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -32,8 +30,6 @@
 using namespace walcast;
 
 namespace {
-
-enum ExitCode { exit_done = 0, exit_failed = 1, exit_wrong_usage = 2, exit_found = 3 };
 
 struct Options {
     std::string config_file;
@@ -56,43 +52,6 @@ std::optional<std::string> environment(const std::string& name) {
     const auto* value = std::getenv(name.c_str());
     if (value == nullptr) return std::nullopt;
     return value;
-}
-
-// While held, a SIGHUP waits instead of ending the program.
-enum class HangUps { held, let_through };
-void set_hang_ups(HangUps hang_ups) {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(hang_ups == HangUps::held ? SIG_BLOCK : SIG_UNBLOCK, &signals, nullptr);
-}
-
-// Runs one coroutine until it ends. SIGINT and SIGTERM call `stop`, SIGHUP calls `hang_up`.
-int run_loop(const std::function<asio::awaitable<void>(asio::any_io_executor)>& task,
-             const std::function<void()>& stop, const std::function<void()>& hang_up) {
-    asio::io_context loop(1);
-    asio::signal_set signals(loop, SIGINT, SIGTERM);
-    signals.async_wait([&](const boost::system::error_code& error, int) {
-        if (!error) stop();
-    });
-    asio::signal_set hang_ups(loop, SIGHUP);
-    std::function<void()> await_hang_up = [&] {
-        hang_ups.async_wait([&](const boost::system::error_code& error, int) {
-            if (error) return;
-            hang_up();
-            await_hang_up();
-        });
-    };
-    await_hang_up();
-    set_hang_ups(HangUps::let_through);
-    std::exception_ptr failed;
-    asio::co_spawn(loop, task(loop.get_executor()), [&](std::exception_ptr error) {
-        failed = error;
-        loop.stop();
-    });
-    loop.run();
-    if (failed) std::rethrow_exception(failed);
-    return exit_done;
 }
 
 void check_source(const Config& config) {
@@ -153,25 +112,6 @@ int run_agent(const Options& options) {
         [&] {
             if (running != nullptr) running->reload();
         });
-}
-
-// For commands that may simply be cut short.
-enum class Interrupted { is_failure, is_fine };
-int run_until_signal(const std::function<asio::awaitable<void>()>& task, Interrupted interrupted) {
-    std::function<void()> stop = [] {};
-    auto is_interrupted = false;
-    auto code = run_loop(
-        [&](asio::any_io_executor executor) -> asio::awaitable<void> {
-            Signal stopped(executor);
-            stop = [&] {
-                is_interrupted = true;
-                stopped.raise();
-            };
-            auto wait = [](Signal& signal) -> asio::awaitable<void> { co_await signal.wait(); };
-            co_await run_together(task(), wait(stopped));
-        },
-        [&] { stop(); }, [&] { stop(); });
-    return is_interrupted && interrupted == Interrupted::is_failure ? exit_failed : code;
 }
 
 // A reader that leaves does not stop the work.
