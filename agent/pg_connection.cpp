@@ -229,6 +229,8 @@ void PgConnection::fail(std::string_view attempted, const pg_result* result) {
         result == nullptr ? PQerrorMessage(connection_.get()) : PQresultErrorMessage(result);
     std::string code = sqlstate == nullptr ? "" : sqlstate;
     std::string_view text = message == nullptr ? "" : message;
+    // A result that libpq had no memory for says nothing.
+    if (text.empty()) text = PQerrorMessage(connection_.get());
     // While connecting libpq keeps no SQLSTATE; these texts it does not translate for a C locale
     // server.
     if (code.empty()) {
