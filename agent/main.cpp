@@ -76,7 +76,7 @@ std::string random_token() {
 }
 
 int run_agent(const Options& options) {
-    set_hang_ups(HangUps::held);  // Until the loop runs: the file read by then may be an old one.
+    hold_hang_ups();  // The file read by now may be an old one when SIGHUP comes.
     auto config = load_for_work(options.config_file);
     try {
         if (config.source.is_streaming) Spool(config.source.spool).append(1, 1, ' ', "");

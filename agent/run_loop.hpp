@@ -10,11 +10,12 @@ namespace walcast {
 
 enum ExitCode { exit_done = 0, exit_failed = 1, exit_wrong_usage = 2, exit_found = 3 };
 
-// While held, a SIGHUP waits instead of ending the program.
-enum class HangUps { held, let_through };
-void set_hang_ups(HangUps hang_ups);
+// From now on a SIGHUP waits until `run_loop` can take it, instead of ending the program.
+void hold_hang_ups();
 
-// Runs one coroutine until it ends. SIGINT and SIGTERM call `stop`, SIGHUP calls `hang_up`.
+// Runs one coroutine until it ends. SIGINT and SIGTERM call `stop`, SIGHUP calls `hang_up`. A
+// second SIGINT or SIGTERM ends the program at once, and so does time, where `stop` does not: a
+// name that is being looked up cannot be cancelled, nor a write to a terminal that stands still.
 int run_loop(const std::function<asio::awaitable<void>(asio::any_io_executor)>& task,
              const std::function<void()>& stop, const std::function<void()>& hang_up);
 
