@@ -13,6 +13,7 @@
 #include "sinks/redis_sink.hpp"
 
 #include <CLI/CLI.hpp>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
 #include <iostream>
 #include <iterator>
 #include <map>
+#include <new>
 #include <random>
 #include <sstream>
 
@@ -235,6 +237,13 @@ int run_tail(Options options) {
                             Interrupted::is_fine);
 }
 
+// What is opened next would take the place of a standard descriptor that is closed: log lines would
+// go to Postgres.
+void keep_standard_descriptors() {
+    for (auto descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        if (fcntl(descriptor, F_GETFD) < 0) open("/", O_PATH);
+}
+
 // Process titles are anybody's to read: passwords go from them once they are read.
 void hide_passwords(int argc, char** argv) {
     for (auto i = 1; i < argc; ++i) {
@@ -328,6 +337,7 @@ int fail(ExitCode code, const std::exception& error) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    keep_standard_descriptors();
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);  // The write fails instead, which is told.
     Options options;
@@ -438,6 +448,9 @@ int main(int argc, char** argv) {
         return exit_done;
     } catch (const ConfigError& error) {
         return fail(exit_wrong_usage, error);
+    } catch (const std::bad_alloc&) {
+        complain("walcast: out of memory");
+        return exit_failed;
     } catch (const std::exception& error) {
         return fail(exit_failed, error);
     }
