@@ -21,6 +21,8 @@ using std::chrono::milliseconds;
 static constexpr milliseconds idle_interval{1000};
 // Answers to a server that asks again at once.
 static constexpr milliseconds answer_interval{10};
+// How often we look whether it is time to stop whatever is left.
+static constexpr milliseconds stop_interval{100};
 // A server that stops waits for us; when Redis is away so long, we let it go.
 static constexpr milliseconds hold_up_max{5000};
 
@@ -73,9 +75,15 @@ bool Session::is_stop_overdue() const {
     return stopping_since_ && Clock::now() - *stopping_since_ > settings_.limits.stop;
 }
 
+// Without the sink nothing more gets in: it comes again with the next start. But what comes before
+// a failure is still to be published.
+bool Session::is_stop_without_sink() const {
+    return stopping_since_ && !is_attached_ && !queue_.is_done() && !pipeline_.failure();
+}
+
 // All that was read is in, or the time for it is over.
 asio::awaitable<void> Session::finish() {
-    if (is_attached_) {
+    if (is_attached_ && !is_stop_overdue()) {
         auto leaving = sink_.leave();
         co_await within(milliseconds{1000}, std::move(leaving));
     }
@@ -83,10 +91,15 @@ asio::awaitable<void> Session::finish() {
         co_await sleep_for(answer_interval);
         progress_.advance(Clock::now());
     }
+    auto ending = end_stream();
+    co_await within(milliseconds{1000}, std::move(ending));
+}
+
+asio::awaitable<void> Session::end_stream() {
     auto reporting = stream_->report(status());
-    co_await within(milliseconds{1000}, std::move(reporting));
+    co_await std::move(reporting);
     auto finishing = stream_->finish();
-    co_await within(milliseconds{1000}, std::move(finishing));
+    co_await std::move(finishing);
 }
 
 // --- from Postgres ---
@@ -399,10 +412,10 @@ asio::awaitable<void> Session::report() {
         auto reporting = stream_->report(status());
         co_await std::move(reporting);
         co_await sleep_for(answer_interval);
-        co_await report_due_.wait(interval);
+        co_await report_due_.wait(stopping_since_ ? std::min(interval, stop_interval) : interval);
         expect_life();
-        co_await let_go_of_stopping_server();
-        if (is_stop_overdue()) {
+        if (!stopping_since_) co_await let_go_of_stopping_server();
+        if (is_stop_overdue() || is_stop_without_sink()) {
             log_.warn("stopped before the sink had everything; Postgres will send the rest again");
             co_return;
         }

@@ -90,7 +90,9 @@ private:
     void expect_life();
     asio::awaitable<void> let_go_of_stopping_server();
     asio::awaitable<void> beat();
+    bool is_stop_without_sink() const;
     asio::awaitable<void> finish();
+    asio::awaitable<void> end_stream();
     bool is_stop_overdue() const;
 
     asio::any_io_executor executor_;
