@@ -129,6 +129,7 @@ int run_loop(const std::function<asio::awaitable<void>(asio::any_io_executor)>& 
         await_hang_up();
     });
     loop.run();
+    hold(set_of({SIGHUP, SIGINT, SIGTERM}));  // Asio lets go of them: they would still end us.
     if (failed) std::rethrow_exception(failed);
     return exit_done;
 }
@@ -147,6 +148,7 @@ int run_until_signal(const std::function<asio::awaitable<void>()>& task, Interru
             co_await run_together(task(), wait(stopped));
         },
         [&] { stop(); }, [&] { stop(); });
+    let_through(ours());  // What is found may still have to be printed.
     return is_interrupted && interrupted == Interrupted::is_failure ? exit_failed : code;
 }
 

@@ -79,10 +79,10 @@ def rows_left(world):
 class Load(threading.Thread):
     """Inserts todos with rising keys until it is told to end."""
 
-    def __init__(self, world, first=1):
+    def __init__(self, world, counts):
         super().__init__(daemon=True)
         self.connection = world.connect()
-        self.last = first - 1
+        self.last, self.counts = 0, counts
         self.random = random.Random(SEED)
         self.ends = threading.Event()
 
@@ -97,7 +97,7 @@ class Load(threading.Thread):
     def run(self):
         with self.connection.cursor() as cursor:
             while not self.ends.is_set():
-                count = self.random.choice([1, 1, 3, 10, 3000])
+                count = self.random.choice(self.counts)
                 cursor.execute("insert into todos select i, 'todo ' || i from generate_series(%s, %s) i", [self.last + 1, self.last + count])
                 self.last += count
 
@@ -108,10 +108,11 @@ def test_a_stop_under_load_confirms_what_it_published_and_repeats_nothing(world)
     print(f"WALCAST_SEED={SEED}")
     source = random.Random(SEED)
     agent = world.agent()
-    with Load(world) as load:
+    # No large ones: as long as it can send, a server in the middle of one does not look at what we confirm.
+    with Load(world, [1, 1, 3, 10, 30]) as load:
         for _ in range(10 if LONG else 4):
             known = int(world.position()["sync_id"])
-            wait_until(lambda: int(world.position()["sync_id"]) > known + source.choice([1, 5000]), what="rows are published")
+            wait_until(lambda: int(world.position()["sync_id"]) > known + source.choice([1, 500]), what="rows are published")
             stop_in_time(agent)
             position = world.position()
             assert released(world) == history.lsn_number(position["lsn"]), "what was published is confirmed, and nothing else"
@@ -128,14 +129,15 @@ def test_a_stop_under_load_confirms_what_it_published_and_repeats_nothing(world)
 def test_a_stop_inside_a_large_transaction_repeats_only_that(world):
     agent = world.agent()
     insert(world, 1, 10)
+    world.settle()
+    wait_until(lambda: world.confirmed() >= world.position_lsn(), what="the first rows are confirmed")
     world.sql("insert into todos select i, 'todo ' || i from generate_series(11, 150000) i")
     wait_until(lambda: "commit_lsn" in world.position(), every=0.001, what="a part is published")
     stop_in_time(agent)
 
     position = world.position()
-    assert released(world) == history.lsn_number(position["lsn"])
-    if "commit_lsn" in position:
-        assert rows_left(world) == 150_000 - 10
+    assert released(world) <= history.lsn_number(position["lsn"])
+    assert rows_left(world) == (150_000 - 10 if "commit_lsn" in position else 0)
     agent.start()
     expect_todos(world, 150_000)
 
@@ -343,7 +345,7 @@ def test_a_storm_of_hang_ups_disturbs_nothing(world):
     thread = threading.Thread(target=storm)
     thread.start()
     try:
-        with Load(world) as load:
+        with Load(world, [1, 1, 3, 10, 3000]) as load:
             agent.wait_streaming()
             for _ in range(3):
                 known = int(world.position()["sync_id"])
