@@ -12,14 +12,13 @@ import threading
 import time
 
 import pytest
-from test_kill import SCHEMA, Writer
 
 from support import history
 from support.oracle import Oracle, Table
 from support.servers import wait_until
 from support.world import POSTGRES_PASSWORD, ConfirmedWatch, Subscriber, World
+from support.writers import SCHEMA, SEED, Writer
 
-SEED = int(os.environ.get("WALCAST_SEED") or random.SystemRandom().randrange(10**6))
 ROUNDS = int(os.environ.get("WALCAST_ROUNDS") or 40)
 WRITERS = 3
 
