@@ -176,8 +176,9 @@ class Postgres(Server):
     death_signal = signal.SIGQUIT  # The postmaster then ends its children; after a SIGKILL they would linger a while.
     stop_signals = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
-    def __init__(self, version_bindir=postgres_bindir(), settings=None, hba=None, started=True):
+    def __init__(self, version_bindir=postgres_bindir(), settings=None, hba=None, started=True, address="127.0.0.1"):
         super().__init__("postgres")
+        self.address = address
         self.bindir = pathlib.Path(version_bindir)
         self.data = self.directory / "data"
         self.port = free_port()
@@ -215,7 +216,7 @@ class Postgres(Server):
                 self.log_path.unlink()
 
     def _options(self):
-        settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": self.directory,
+        settings = {"listen_addresses": self.address, "port": self.port, "unix_socket_directories": self.directory,
                     "logging_collector": "off", **self.settings}
         if "output_plugin_libraries" in settings and not self.knows("output_plugin_libraries"):
             del settings["output_plugin_libraries"]  # Minor releases before August 2026 load any.
@@ -274,7 +275,7 @@ class Postgres(Server):
 
     def url(self, db="postgres", user="postgres", password=None):
         credentials = f"{user}:{password}" if password else user
-        return f"postgres://{credentials}@127.0.0.1:{self.port}/{db}"
+        return f"postgres://{credentials}@{self.address}:{self.port}/{db}"
 
     def connect(self, db="postgres", autocommit=True, **parameters):
         connection = psycopg2.connect(self._socket_dsn(db), **parameters)
@@ -309,15 +310,16 @@ class Postgres(Server):
 class Redis(Server):
     """`settings` as in redis.conf; those of several words are tuples."""
 
-    def __init__(self, settings=None, started=True):
+    def __init__(self, settings=None, started=True, address="127.0.0.1"):
         super().__init__("redis")
+        self.address = address
         self.port = free_port()
         self.settings = {"appendonly": "yes", "appendfsync": "everysec", "save": "", **(settings or {})}
         if started:
             self.start()
 
     def start(self, timeout=20):
-        options = {"bind": "127.0.0.1", "port": self.port, "dir": self.directory, "protected-mode": "no",
+        options = {"bind": self.address, "port": self.port, "dir": self.directory, "protected-mode": "no",
                    "unixsocket": self.directory / "socket", **self.settings}
         words = {name: value if isinstance(value, tuple) else (value,) for name, value in options.items()}
         self._spawn(["redis-server"] + [str(word) for name, values in words.items() for word in (f"--{name}", *values)])
@@ -349,10 +351,12 @@ class Redis(Server):
     def url(self, password=None, user="", db=0):
         password = password or self.settings.get("requirepass")
         credentials = f"{user}:{password}@" if password else ""
-        return f"redis://{credentials}127.0.0.1:{self.port}/{db}"
+        return f"redis://{credentials}{self.address}:{self.port}/{db}"
 
     def client(self, **parameters):
         parameters.setdefault("password", self.settings.get("requirepass"))
+        if self.address != "127.0.0.1":  # Of another network: its socket is ours, too.
+            parameters.setdefault("unix_socket_path", str(self.directory / "socket"))
         return redis_client.Redis(port=self.port, decode_responses=False, **parameters)
 
 

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 
+import psycopg2
 import redis as redis_client
 
 from support import history
@@ -233,12 +234,15 @@ class Subscriber:
 
 
 class ConfirmedWatch:
-    """Samples that Postgres never forgets what Redis does not have: confirmed_flush_lsn stays at or below the position."""
+    """Samples that Postgres never forgets what Redis does not have: confirmed_flush_lsn stays at or below the position.
+
+    Either server may be away at times. A Redis that forgets everything begins a new epoch, and what was confirmed in the
+    old one is no longer compared; one that comes back *older* in the same epoch is rightly below what was confirmed before."""
 
     def __init__(self, world):
         self.samples, self.violations = 0, []
         self._world = world
-        self._connection = world.postgres.connect(world.db)
+        self._connection = None
         self._sampling = threading.Lock()
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -250,7 +254,8 @@ class ConfirmedWatch:
     def __exit__(self, *_):
         self._ends.set()
         self._thread.join(10)
-        self._connection.close()
+        if self._connection:
+            self._connection.close()
 
     @contextlib.contextmanager
     def suspended(self):
@@ -259,22 +264,27 @@ class ConfirmedWatch:
             yield
 
     def _watch(self):
-        cursor = self._connection.cursor()
         while not self._ends.wait(0.002):
             with self._sampling:
                 try:
-                    self._sample(cursor)
-                except (redis_client.RedisError, OSError):
-                    pass  # Away, as the test wants it.
+                    self._sample()
+                except (psycopg2.Error, redis_client.RedisError, OSError):
+                    if self._connection:  # One of them is away, as the test wants it.
+                        self._connection.close()
+                    self._connection = None
                 except ValueError:
                     pass  # Not an LSN: edited by a test.
 
-    def _sample(self, cursor):
-        # Both only rise; so the one that must be lower is read first.
+    def _sample(self):
+        self._connection = self._connection or self._world.postgres.connect(self._world.db)
+        cursor = self._connection.cursor()
+        key = self._world.prefix + "position"
+        before = self._world.client.hget(key, "epoch")
+        # Both only rise within an epoch; so the one that must be lower is read first.
         cursor.execute("select confirmed_flush_lsn::text from pg_replication_slots where slot_name = %s", [self._world.slot])
         row = cursor.fetchone()
-        position = self._world.client.hget(self._world.prefix + "position", "lsn")
-        if not row or not row[0] or not position:
+        epoch, position = self._world.client.hmget(key, "epoch", "lsn")
+        if not row or not row[0] or not position or epoch != before:
             return
         self.samples += 1
         if history.lsn_number(row[0]) > history.lsn_number(position):

@@ -37,15 +37,21 @@ WORDS = ["milk", "it's", 'a "quoted" word', "back\\slash", "tab\tnewline\n", "é
 class Writer(threading.Thread):
     """Random transactions, interleaved with those of the other writers; each has its own range of ids."""
 
-    def __init__(self, world, number, ends):
+    prefixes = ["walcast:event", "walcast", "other"]  # Of the logical messages.
+
+    def __init__(self, world, number, ends, seed=SEED):
         super().__init__(daemon=True)
-        self.random = random.Random(SEED * 1000 + number)
+        self.world = world
+        self.random = random.Random(seed * 1000 + number)
         self.number, self.next_id, self.ends = number, number * 100_000_000, ends
-        self.connection = world.connect(autocommit=False)
-        self.connection.cursor().execute("set deadlock_timeout = '20ms'")  # They meet often, and shall not wait long.
-        self.connection.commit()
         self.counts = collections.Counter()
         self.error = None
+        self.connect()
+
+    def connect(self):
+        self.connection = self.world.connect(autocommit=False)
+        self.connection.cursor().execute("set deadlock_timeout = '20ms'")  # They meet often, and shall not wait long.
+        self.connection.commit()
 
     def run(self):
         try:
@@ -143,7 +149,7 @@ class Writer(threading.Thread):
         cursor.execute("insert into unruled values (%s, 'n')", [self.new_id()])
 
     def message(self, cursor):
-        prefix = self.random.choice(["walcast:event", "walcast", "other"])
+        prefix = self.random.choice(self.prefixes)
         cursor.execute("select pg_logical_emit_message(%s, %s, %s)", [self.random.random() < 0.5, prefix, '{"channel":"c","name":"n"}'])
 
     def savepoint(self, cursor, depth):
@@ -152,3 +158,20 @@ class Writer(threading.Thread):
         for _ in range(self.random.randrange(1, 5)):
             self.step(cursor, depth + 1)
         cursor.execute(self.random.choice([f"release {name}", f"rollback to {name}", f"rollback to {name}"]))
+
+
+class PersistentWriter(Writer):
+    """Goes on when Postgres was away. Whether a commit went through then is for the database to tell."""
+
+    def transaction(self):
+        try:
+            if self.connection.closed:
+                self.connect()
+            super().transaction()
+        except psycopg2.Error as error:
+            # A lost connection has errors of several kinds.
+            if not self.connection.closed and not isinstance(error, psycopg2.OperationalError):
+                raise
+            self.connection.close()
+            self.counts["lost"] += 1
+            self.ends.wait(0.1)
