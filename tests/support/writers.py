@@ -169,8 +169,8 @@ class PersistentWriter(Writer):
                 self.connect()
             super().transaction()
         except psycopg2.Error as error:
-            # A lost connection has errors of several kinds.
-            if not self.connection.closed and not isinstance(error, psycopg2.OperationalError):
+            # A lost connection has errors of several kinds, of which those of the server's alone have a code.
+            if error.pgcode and not isinstance(error, psycopg2.OperationalError):
                 raise
             self.connection.close()
             self.counts["lost"] += 1
