@@ -12,7 +12,7 @@ packages_of() {
                     libsimdjson-dev ;;
         demo) echo postgresql-15 postgresql-client-15 redis-server redis-tools ;;
         test) packages_of demo; echo postgresql-15-wal2json libgtest-dev python3 python3-pytest python3-psycopg2 python3-redis strace \
-                   libfaketime iproute2 ;;
+                   libfaketime iproute2 iptables ;;
         fuzz) echo clang libclang-rt-14-dev python3 ;;
         # npm brings 400 packages (48 MB); where nodejs is from elsewhere it has one of its own, which Debian's conflicts with.
         matrix) packages_of test; command -v npm >/dev/null || echo npm ;;

@@ -67,7 +67,7 @@ class Reader(threading.Thread):
 
     def _follow(self):
         client = self.connect()
-        subscription = client.pubsub()
+        subscription = self._subscription = client.pubsub()
         try:
             names = self.channels + [self.control]
             subscription.subscribe(*names)
@@ -103,7 +103,7 @@ class Reader(threading.Thread):
             self._fetch_afresh()
 
     def _read_history(self, client):
-        """Step 2 and 3; false when only fetching afresh helps."""
+        """Step 2 and 3; false when only fetching afresh helps (as any reset does: this reader fetches all models together)."""
         self.counts["histories read"] += 1
         names = self.channels + [self.control]
         with client.pipeline(transaction=True) as pipeline:
@@ -147,6 +147,8 @@ class Reader(threading.Thread):
 
     def _fetch_afresh(self):
         self.counts["fetched afresh"] += 1
+        while self._subscription.get_message(timeout=0):
+            pass  # What came before the rows are fetched is in them, or of an old epoch.
         bootstrap = self.fetch()
         names = self.channels + [self.control]
         self.rows = {self.scope(name): {} for name in names}
