@@ -24,7 +24,8 @@ import pytest
 import redis as redis_client
 
 from support import history, network
-from support.chaos import FAULTS, HOSTS, NETWORK_FAULTS, PROXY_FAULTS, Net, Proxies, SystemUnderChaos, make_schedule, run_schedule, show
+from support.chaos import (
+    FAULTS, HOSTS, NETWORK_FAULTS, PROXY_FAULTS, Fault, Net, Proxies, SystemUnderChaos, make_schedule, run_schedule, show)
 from support.oracle import Table
 from support.reader import MISSING, Bootstrap, CannotFetch, Reader
 from support.servers import Postgres, Redis, wait_until
@@ -131,6 +132,16 @@ def expected_from(oracle, first_after, shift):
     return expected
 
 
+def reset_problems(entries, epoch, oracle, floor, shift):
+    """Control tells of each TRUNCATE once."""
+    found = history.problems({"control": entries}, epoch, first_prev=None)
+    told = [(message["lastSyncId"], message.get("modelName")) for message in (history.parse(entry.message) for entry in entries)]
+    expected = [(sync_id + shift, model) for sync_id, model in oracle.resets if sync_id + shift > floor]
+    if [one for one in told if one[0] > floor] != expected:
+        found.append(f"control tells of {told}, not of {expected}")
+    return found
+
+
 def begin_problems(streamed, epoch, oracle, shift):
     """Each session of the epoch began where its position said: all that ends there or before has the ids up to its own."""
     found = []
@@ -182,6 +193,13 @@ class ChaosWriter(PersistentWriter):
         self.prefixes = ["walcast", "other"] if arguments[0].options.get("streaming") else PersistentWriter.prefixes
         super().__init__(*arguments, **options)
 
+    def note(self, cursor):
+        if self.random.random() < 0.004:
+            self.counts["truncated"] += 1
+            cursor.execute("truncate notes")
+        else:
+            super().note(cursor)
+
 
 def faults_of(net, keeping):
     faults = {**FAULTS, **(NETWORK_FAULTS if isinstance(net, Net) else PROXY_FAULTS)}
@@ -219,6 +237,8 @@ def chaos(seed, keeping):
     why_not = network.reason_against()
     net = Net(*HOSTS) if not why_not else Proxies()
     schedule = make_schedule(rng, ROUND, faults_of(net, keeping))
+    if losing and not any(fault.kind == losing[0] for fault in schedule):
+        schedule.append(Fault(ROUND / 2, losing[0], "redis", 0.3))
     print(f"\nWALCAST_SEED={seed} WALCAST_SECONDS={ROUND:g}: {source}, Redis keeps {keeping}"
           + (f"; without a network of its own, since {why_not}" if why_not else ""))
     print("; ".join(map(show, schedule)), flush=True)
@@ -270,7 +290,7 @@ def chaos(seed, keeping):
         report = sum((writer.counts for writer in writers), collections.Counter())
         print(f"settled {took[0]:.1f} s, readers {took[1]:.1f} s after all was well; {oracle.changes} changes, {len(oracle.transactions)} "
               f"transactions, {oracle.last_id} ids; {watch.samples} samples; {dict(system.counts)}; "
-              f"committed {report['committed']}, lost {report['lost']}; readers {[dict(reader.counts) for reader in readers]}")
+              f"committed {report['committed']}, lost {report['lost']}, truncated {report['truncated']}; readers {[dict(reader.counts) for reader in readers]}")
 
         position, channels = world.position(), world.histories()
         epoch, floor, shift = position["epoch"], int(position["floor"]), int(position["sync_id"]) - oracle.last_id
@@ -282,6 +302,7 @@ def chaos(seed, keeping):
             channels, {xid: (first + shift, last + shift, end) for xid, (first, last, end) in oracle.transactions.items()})
         found += [f"{channel} begins with {entries[0].message[:200]}, the floor is {floor}"
                   for channel, entries in channels.items() if history.parse(entries[0].message)["prevSyncId"] != floor and losing]
+        found += reset_problems(history.read_stream(world.client, "walcast:control"), epoch, oracle, floor, shift)
         found += epoch_problems(streamed, system.losses if losing else [])
         found += begin_problems(streamed, epoch, oracle, shift)
         found += heard_problems(subscriber.received, losing)
