@@ -154,6 +154,7 @@ asio::awaitable<void> RedisConnection::connect_tcp() {
     // The same once connected, even in the middle of a write.
     using UserTimeout = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_USER_TIMEOUT>;
     using KeepIdle = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPIDLE>;
+    using KeepInterval = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPINTVL>;
     tcp::resolver resolver(executor_);
     auto found = co_await resolver.async_resolve(server_.host, server_.port, use_awaitable);
     boost::system::error_code error = asio::error::host_not_found;
@@ -169,7 +170,10 @@ asio::awaitable<void> RedisConnection::connect_tcp() {
         socket.set_option(tcp::no_delay(true));
         socket.set_option(asio::socket_base::keep_alive(true));
         socket.set_option(UserTimeout(60'000));
-        socket.set_option(KeepIdle(30));
+        // One that died while the network was down says so when it is asked; while four batches
+        // await their answers we have nothing else to say.
+        socket.set_option(KeepIdle(5));
+        socket.set_option(KeepInterval(5));
         streams_->socket = Socket(std::move(socket));
         co_return;
     }
