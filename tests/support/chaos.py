@@ -232,8 +232,8 @@ class SystemUnderChaos:
     # Redis.
 
     def kill_redis(self):
-        self.world.redis.kill()
         self.losses.append(datetime.datetime.utcnow())
+        self.world.redis.kill()
 
         def start():
             with self.net.inside("redis"):
@@ -263,8 +263,8 @@ class SystemUnderChaos:
         self._ask_redis(lambda client: client.bgsave())
 
     def flush_redis(self):
-        self._ask_redis(lambda client: client.flushall())
         self.losses.append(datetime.datetime.utcnow())
+        self._ask_redis(lambda client: client.flushall())
 
     # Postgres.
 
