@@ -17,10 +17,12 @@ namespace walcast {
 // table of a truncate and a `walcast:event`; two for an update.
 class Numbering {
 public:
-    explicit Numbering(Position position)
-        : position_(std::move(position)), resumed_(position_.partial) {}
+    // Of a stream that shows what committed at or above `begins_at`, covered or not.
+    explicit Numbering(Position position, Lsn begins_at = {});
 
-    // Throws Gap when a transaction that was sent in part does not come again.
+    // Throws Gap when a transaction that was sent in part does not come again. So do the others,
+    // when what comes is not what was sent before: the server was restored from a backup, and has
+    // written another log in the same place.
     void begin(const TransactionInfo& transaction);
 
     // The first of the `count` ids of the change whose bytes are `message`, or nothing when the
@@ -47,13 +49,17 @@ public:
 
 private:
     [[noreturn]] void missing(std::string_view instead, Lsn lsn) const;
+    void recognise();
+    void expect_recognised() const;
     SyncId advance(unsigned count);
 
     Position position_;
     std::optional<PartialTransaction> resumed_;  // What was sent of the transaction to come again.
+    bool is_recognised_;  // The position's last transaction has come again, or need not.
     bool is_in_transaction_ = false;
     bool is_covered_ = false;  // This whole transaction is.
     PartialTransaction current_;
+    Timestamp commit_time_;      // Of the current one.
     PartialTransaction before_;  // The last change, and its ids.
     SyncId before_id_ = 0;
 };

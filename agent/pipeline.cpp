@@ -31,7 +31,10 @@ void Pipeline::begin(const Stored& stored) {
     keep_rules_of(stored);
     if (recording_ != nullptr) recording_->begin(stored.position);
     taken_ = stored.position;
-    numbering_.emplace(stored.position);
+    auto position = stored.position;
+    // With other options, or of other publications, another transaction may be the last one.
+    if (stored.source.fingerprint != stream_.facts().source.fingerprint) position.last.reset();
+    numbering_.emplace(std::move(position), stream_.facts().confirmed_lsn);
 }
 
 // --- messages ---
@@ -92,8 +95,7 @@ void Pipeline::sort(const WalData& data) {
         spool_.abort(abort->xid, abort->subxid);
     } else if (auto* commit = std::get_if<PgoutputStreaming::Commit>(&sorted)) {
         auto reader = spool_.read(commit->transaction.xid);
-        replay_.emplace(
-            Replay{.commit = std::move(*commit), .reader = std::move(reader), .message = {}});
+        replay_.emplace(Replay{.commit = std::move(*commit), .reader = std::move(reader)});
         replay_->message = replay_->commit.begin_message();
         decode(replay_->message, {});
     }

@@ -62,7 +62,8 @@ Position first_of_epoch(const std::optional<Stored>& stored, const StreamFacts& 
     Position position{.epoch = random_epoch(),
                       .sync_id = stored ? stored->position.sync_id : 0,
                       .lsn = facts.confirmed_lsn,
-                      .partial = std::nullopt};
+                      .partial = std::nullopt,
+                      .last = TransactionInfo{}};
     position.sync_id = std::max({position.sync_id, facts.confirmed_lsn.value,
                                  static_cast<SyncId>(now.time_since_epoch().count())});
     return position;

@@ -296,6 +296,7 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
     if (reason) {
         auto beginning = sink_.begin_epoch(first_of_epoch(stored, facts), facts.source, *reason);
         found.position = co_await std::move(beginning);
+        found.source = facts.source;
         log_.warn("new epoch={} sync_id={} reason={}", found.position.epoch, found.position.sync_id,
                   quoted(*reason));
         memory_.gap.reset();

@@ -32,6 +32,8 @@ struct TransactionInfo {
     Lsn commit_lsn;
     std::uint32_t xid = 0;
     Timestamp commit_time;
+
+    bool operator==(const TransactionInfo&) const = default;
 };
 
 }  // namespace walcast

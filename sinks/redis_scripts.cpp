@@ -101,7 +101,7 @@ local function look_up(key, name)
   return last
 end
 
-local at = 17
+local at = 18
 for channel = 1, count do
   local name, last = ARGV[at], ARGV[at + 1]
   names[channel] = name
@@ -179,7 +179,7 @@ if touches_control then
     if tonumber(top) > tonumber(floor) then call('HSET', position, 'floor', top) end
   end
 end
-at = 17
+at = 18
 local time
 for channel = 1, count do
   if ARGV[at + 2] == '1' then
@@ -188,7 +188,7 @@ for channel = 1, count do
   end
   at = at + 3
 end
-call('HSET', position, 'sync_id', ARGV[8], 'lsn', ARGV[9])
+call('HSET', position, 'sync_id', ARGV[8], 'lsn', ARGV[9], 'last_transaction', ARGV[17])
 if ARGV[16] ~= '' then call('HSET', position, 'rules', ARGV[16]) end
 if ARGV[10] ~= '' then
   call('HSET', position, 'commit_lsn', ARGV[10], 'xid', ARGV[11], 'changes', ARGV[12], 'hash', ARGV[13])

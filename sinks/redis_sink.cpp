@@ -50,6 +50,27 @@ static Lsn read_lsn(std::string_view field, std::string_view text) {
     return *lsn;
 }
 
+// Commit LSN, xid, and the commit time's microseconds since 1970.
+static std::string to_text(const std::optional<TransactionInfo>& transaction) {
+    if (!transaction) return {};
+    auto time = static_cast<std::uint64_t>(transaction->commit_time.time_since_epoch().count());
+    return fmt::format("{} {} {}", transaction->commit_lsn, transaction->xid, time);
+}
+
+static TransactionInfo read_transaction(std::string_view field, std::string_view text) {
+    auto take_word = [&] {
+        auto word = text.substr(0, text.find(' '));
+        text.remove_prefix(std::min(text.size(), word.size() + 1));
+        return word;
+    };
+    TransactionInfo transaction;
+    transaction.commit_lsn = read_lsn(field, take_word());
+    transaction.xid = static_cast<std::uint32_t>(read_number(field, take_word()));
+    auto time = static_cast<std::int64_t>(read_number(field, take_word()));
+    transaction.commit_time = Timestamp{std::chrono::microseconds{time}};
+    return transaction;
+}
+
 std::optional<Stored> read_stored(const Reply& reply, std::string* resetting) {
     Stored stored;
     PartialTransaction partial;
@@ -73,6 +94,8 @@ std::optional<Stored> read_stored(const Reply& reply, std::string* resetting) {
             partial.changes = read_number(field, value);
         else if (field == "hash")
             partial.hash = read_number(field, value);
+        else if (field == "last_transaction" && !value.empty())
+            stored.position.last = read_transaction(field, value);
         else if (field == "system_id")
             stored.source.system_id = value;
         else if (field == "timeline")
@@ -97,14 +120,24 @@ std::optional<Stored> read_stored(const Reply& reply, std::string* resetting) {
 }
 
 static std::vector<std::string> fields_of(const Position& position, const Source& source) {
-    return {"epoch",       position.epoch,
-            "sync_id",     fmt::to_string(position.sync_id),
-            "lsn",         fmt::to_string(position.lsn),
-            "floor",       fmt::to_string(position.sync_id),
-            "system_id",   source.system_id,
-            "timeline",    fmt::to_string(source.timeline),
-            "slot",        source.slot,
-            "fingerprint", source.fingerprint};
+    return {"epoch",
+            position.epoch,
+            "sync_id",
+            fmt::to_string(position.sync_id),
+            "lsn",
+            fmt::to_string(position.lsn),
+            "last_transaction",
+            to_text(position.last),
+            "floor",
+            fmt::to_string(position.sync_id),
+            "system_id",
+            source.system_id,
+            "timeline",
+            fmt::to_string(source.timeline),
+            "slot",
+            source.slot,
+            "fingerprint",
+            source.fingerprint};
 }
 
 // The part of an owner's token that is the same for each time it takes over.
@@ -387,7 +420,7 @@ void RedisSink::write_commit(const Batch& batch) {
     auto key_count = 3 + batch_channels_.size();
     command_.clear();
     append_command_head(command_,
-                        3 + key_count + 16 + 3 * batch_channels_.size() + 3 * targets_.size());
+                        3 + key_count + 17 + 3 * batch_channels_.size() + 3 * targets_.size());
     append_argument(command_, "EVALSHA");
     append_argument(command_, std::string_view(commit_sha_));
     append_argument(command_, std::uint64_t{key_count});
@@ -405,6 +438,7 @@ void RedisSink::write_commit(const Batch& batch) {
     append_argument(command_, settings_.history_length);
     append_argument(command_, std::uint64_t{batch_channels_.size()});
     append_argument(command_, std::string_view(batch.rules));
+    append_argument(command_, std::string_view(to_text(batch.after.last)));
     for (std::size_t i = 0; i < batch_channels_.size(); ++i) {
         append_argument(command_, std::string_view(batch_channels_[i]->first));
         if (batch_channels_[i]->second.is_new)

@@ -101,7 +101,9 @@ TEST(Numbering, StandsAtTheEndOfACommittedTransaction) {
     numbering.commit(Lsn{230});
 
     EXPECT_FALSE(numbering.is_in_transaction());
-    EXPECT_EQ(numbering.position(), position_at(1, Lsn{230}));
+    auto expected = position_at(1, Lsn{230});
+    expected.last = transaction_at(Lsn{200});
+    EXPECT_EQ(numbering.position(), expected);
 }
 
 TEST(Numbering, MovesOverATransactionWithoutChanges) {
@@ -186,7 +188,9 @@ TEST(Numbering, GoesOnInsideATransactionAfterEachOfItsChanges) {
         }
         numbering.commit(Lsn{230});
 
-        EXPECT_EQ(numbering.position(), position_at(3, Lsn{230})) << done;
+        auto expected = position_at(3, Lsn{230});
+        expected.last = transaction_at(Lsn{200});
+        EXPECT_EQ(numbering.position(), expected) << done;
     }
 }
 
@@ -336,6 +340,90 @@ TEST(Numbering, NeverGoesBackWithTheLog) {
     numbering.reached(Lsn{50});
 
     EXPECT_EQ(numbering.position(), position_at(7, Lsn{100}));
+}
+
+// --- a server restored from a backup ---
+
+static Position position_with_last(TransactionInfo last) {
+    auto position = position_at(7, Lsn{500});
+    position.last = last;
+    return position;
+}
+
+static void send(Numbering& numbering, TransactionInfo transaction, Lsn end_lsn) {
+    numbering.begin(transaction);
+    numbering.take("a change", 1);
+    numbering.commit(end_lsn);
+}
+
+TEST(Numbering, RemembersTheLastTransactionThatHadChanges) {
+    Numbering numbering(position_at(0, Lsn{100}));
+    send(numbering, transaction_at(Lsn{200}, 7), Lsn{230});
+    numbering.begin(transaction_at(Lsn{300}, 8));
+    numbering.commit(Lsn{330});
+
+    EXPECT_EQ(numbering.position().last, transaction_at(Lsn{200}, 7));
+}
+
+TEST(Numbering, GoesOnAfterTheLastTransactionHasComeAgain) {
+    Numbering numbering(position_with_last(transaction_at(Lsn{400}, 7)), Lsn{300});
+    send(numbering, transaction_at(Lsn{300}, 6), Lsn{330});
+    send(numbering, transaction_at(Lsn{400}, 7), Lsn{430});
+    numbering.reached(Lsn{600});
+    send(numbering, transaction_at(Lsn{600}, 8), Lsn{630});
+
+    EXPECT_EQ(numbering.position().sync_id, 8U);
+}
+
+TEST(Numbering, GoesOnWhereTheLastTransactionIsConfirmedAndWillNotCome) {
+    Numbering numbering(position_with_last(transaction_at(Lsn{400}, 7)), Lsn{430});
+    numbering.reached(Lsn{600});
+    send(numbering, transaction_at(Lsn{600}, 8), Lsn{630});
+
+    EXPECT_EQ(numbering.position().sync_id, 8U);
+}
+
+TEST(Numbering, SeesThatAnotherTransactionIsInThePlaceOfTheLastOne) {
+    auto other_time = transaction_at(Lsn{400}, 7);
+    other_time.commit_time += std::chrono::microseconds{1};
+    for (auto other : {transaction_at(Lsn{400}, 8), transaction_at(Lsn{410}, 7), other_time}) {
+        Numbering numbering(position_with_last(transaction_at(Lsn{400}, 7)), Lsn{300});
+        numbering.begin(other);
+
+        EXPECT_THROW(numbering.take("a change", 1), Gap);
+    }
+}
+
+TEST(Numbering, SeesThatSomethingWasCommittedSinceThatTheLogDidNotHave) {
+    Numbering numbering(position_with_last({}), Lsn{300});
+    numbering.begin(transaction_at(Lsn{350}, 7));
+
+    EXPECT_THROW(numbering.take("a change", 1), Gap);
+}
+
+TEST(Numbering, SeesThatTheLastTransactionDoesNotComeAgain) {
+    Numbering by_the_next(position_with_last(transaction_at(Lsn{400}, 7)), Lsn{300});
+    by_the_next.begin(transaction_at(Lsn{600}, 8));
+    EXPECT_THROW(by_the_next.take("a change", 1), Gap);
+
+    Numbering by_the_log(position_with_last(transaction_at(Lsn{400}, 7)), Lsn{300});
+    by_the_log.reached(Lsn{400});
+    EXPECT_THROW(by_the_log.reached(Lsn{401}), Gap);
+
+    Numbering by_a_message(position_with_last(transaction_at(Lsn{400}, 7)), Lsn{300});
+    EXPECT_THROW(by_a_message.take_alone(Lsn{600}, 0), Gap);
+}
+
+// Whether those come depends on the server's version, and on how much memory others use.
+TEST(Numbering, TakesNoNoteOfTransactionsWithoutChanges) {
+    Numbering numbering(position_with_last(transaction_at(Lsn{400}, 7)), Lsn{300});
+    numbering.begin(transaction_at(Lsn{350}, 6));
+    numbering.commit(Lsn{360});
+    send(numbering, transaction_at(Lsn{400}, 7), Lsn{430});
+    numbering.begin(transaction_at(Lsn{450}, 8));
+    numbering.commit(Lsn{460});
+
+    EXPECT_NO_THROW(numbering.reached(Lsn{600}));
 }
 
 // Until the unfinished transaction has come, what lies behind it must not be confirmed.
