@@ -81,15 +81,30 @@ int PgConnection::backend_pid() const {
     return PQbackendPID(connection_.get());
 }
 
+static void append_parameter(std::string& conninfo, std::string_view keyword,
+                             std::string_view value) {
+    conninfo += fmt::format("{}='", keyword);
+    for (auto character : value) {
+        if (character == '\'' || character == '\\') conninfo += '\\';
+        conninfo += character;
+    }
+    conninfo += "' ";
+}
+
+std::string PgConnection::shown_conninfo() const {
+    std::string conninfo;
+    const auto* connection = connection_.get();
+    append_parameter(conninfo, "host", PQhost(connection));
+    append_parameter(conninfo, "port", PQport(connection));
+    append_parameter(conninfo, "user", PQuser(connection));
+    append_parameter(conninfo, "dbname", PQdb(connection));
+    return conninfo;
+}
+
 std::string PgConnection::conninfo_of_this_server() const {
     std::string conninfo;
     auto append = [&](std::string_view keyword, std::string_view value) {
-        conninfo += fmt::format("{}='", keyword);
-        for (auto character : value) {
-            if (character == '\'' || character == '\\') conninfo += '\\';
-            conninfo += character;
-        }
-        conninfo += "' ";
+        append_parameter(conninfo, keyword, value);
     };
     for (const auto& [keyword, value] : parse_conninfo(conninfo_))
         if (keyword != "host" && keyword != "hostaddr" && keyword != "port") append(keyword, value);
@@ -210,7 +225,9 @@ asio::awaitable<void> PgConnection::open() {
         [](void* self, const pg_result* result) {
             auto& connection = *static_cast<PgConnection*>(self);
             const auto* message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-            if (connection.on_notice && message != nullptr) connection.on_notice(message);
+            const auto* sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+            if (connection.on_notice && message != nullptr)
+                connection.on_notice(sqlstate == nullptr ? "" : sqlstate, message);
         },
         this);
     // Bytes of no known encoding cannot be converted, and the server would fail at the first that

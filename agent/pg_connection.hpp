@@ -85,8 +85,11 @@ public:
     // names. Holds the password.
     std::string conninfo_of_this_server() const;
 
+    // Where this connection leads, for a human: without a password.
+    std::string shown_conninfo() const;
+
     // Warnings of the server, one line each. Set before `open`.
-    std::function<void(std::string_view line)> on_notice;
+    std::function<void(std::string_view sqlstate, std::string_view line)> on_notice;
 
 private:
     struct Finish {

@@ -14,7 +14,13 @@ ReplicationStream::ReplicationStream(asio::any_io_executor executor, Settings se
       settings_(std::move(settings)),
       connection_(executor_, settings_.conninfo, PgConnection::Mode::replication),
       catalog_(settings_.values) {
-    connection_.on_notice = settings_.notice;
+    connection_.on_notice = [this](std::string_view sqlstate, std::string_view line) {
+        if (settings_.notice) settings_.notice(line);
+        // Of a publication that is gone; standbys that are waited for are told of by the same code,
+        // and known by the setting's name, which no language translates.
+        auto is_about_standbys = line.find("synchronized_standby_slots") != std::string_view::npos;
+        if (sqlstate == "55000" && !is_about_standbys) unpublished_ = line;
+    };
 }
 
 static Lsn to_lsn(std::string_view text) {
@@ -261,6 +267,8 @@ asio::awaitable<std::vector<StreamFacts::Published>> ReplicationStream::list_all
 
 std::optional<StreamMessage> ReplicationStream::next() {
     auto frame = connection_.next_frame();
+    // From 18 on that is no error, and the publication's changes are merely left out.
+    if (!unpublished_.empty()) throw_pg_error("stream", "42704", "publication: " + unpublished_);
     if (!frame) return std::nullopt;
     auto message = read_stream_message(*frame);
     if (settings_.recording != nullptr)

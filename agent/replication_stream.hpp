@@ -65,6 +65,7 @@ private:
     StreamFacts facts_;
     bool are_nans_told_ = false;  // Of wal2json: as text, not as null.
     Catalog catalog_;
+    std::string unpublished_;  // A notice that says so.
 };
 
 // The stream that the configuration names.

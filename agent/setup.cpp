@@ -65,32 +65,61 @@ static asio::awaitable<void> say_who_is_waited_for(std::string conninfo, Say say
     co_await sleep_for(std::chrono::seconds{2});
     PgConnection connection(executor, conninfo, PgConnection::Mode::sql);
     co_await connection.open();
+    // By its lock: of other users' transactions pg_stat_activity shows who, but not since when.
     auto rows = co_await connection.query(
-        "SELECT pid, date_trunc('second', now() - xact_start), datname, usename FROM "
-        "pg_stat_activity "
-        "WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 3",
+        "SELECT l.pid, coalesce(date_trunc('second', now() - a.xact_start)::text, 'a time that is "
+        "hidden from this user'), a.datname, a.usename FROM pg_locks l JOIN pg_stat_activity a ON "
+        "a.pid = l.pid WHERE l.locktype = 'transactionid' AND l.granted ORDER BY a.xact_start "
+        "LIMIT 3",
         "look for running transactions");
     for (const auto& row : rows)
         say(fmt::format(
             "waiting for a transaction that is still running: pid {} for {}, database {}, user {} "
             "(SELECT pg_terminate_backend({}) would end it)",
             row[0], row[1], row[2], row[3], row[0]));
+    auto prepared = co_await connection.query(
+        "SELECT gid, date_trunc('second', now() - prepared), database, owner FROM "
+        "pg_prepared_xacts ORDER BY prepared LIMIT 3",
+        "look for prepared transactions");
+    for (const auto& row : prepared)
+        say(
+            fmt::format("waiting for a prepared transaction: {0} for {1}, database {2}, user {3} "
+                        "(there, COMMIT "
+                        "PREPARED {4} or ROLLBACK PREPARED {4} would end it)",
+                        row[0], row[1], row[2], row[3], quote_literal(row[0])));
     for (Signal never(executor);;) co_await never.wait();
+}
+
+static std::string create_slot_sql(const PgConnection& connection, std::string_view slot,
+                                   Plugin plugin, SlotKind kind) {
+    std::string_view options;
+    if (kind == SlotKind::temporary)
+        options = ", true";
+    else if (connection.server_version() >= 170000)
+        options = ", failover => true";  // Standbys may keep a copy of it.
+    return fmt::format("SELECT pg_create_logical_replication_slot({}, '{}'{})", quote_literal(slot),
+                       name_of(plugin), options);
 }
 
 asio::awaitable<std::string> create_slot(PgConnection& connection, std::string conninfo,
                                          std::string slot, Plugin plugin, SlotKind kind, Say say) {
-    auto command = fmt::format("CREATE_REPLICATION_SLOT {} {}LOGICAL {} NOEXPORT_SNAPSHOT",
-                               quote_identifier(slot),
-                               kind == SlotKind::temporary ? "TEMPORARY " : "", name_of(plugin));
+    // By a function and not by CREATE_REPLICATION_SLOT, so that a server that waits for others
+    // looks after us: else a slot half made outlives us for as long as they last.
+    try {
+        co_await connection.query("SET client_connection_check_interval = '1s'", "be looked after");
+    } catch (const PgError&) {
+        // Not every platform can.
+    }
+    auto sql = create_slot_sql(connection, slot, plugin, kind);
+    sql.insert(std::string_view("SELECT ").size(), "lsn FROM ");
     auto attempted = fmt::format("create slot \"{}\"", slot);
     std::string consistent_point;
-    auto create = [](PgConnection& on, std::string sql, std::string what,
+    auto create = [](PgConnection& on, std::string command, std::string what,
                      std::string& point) -> asio::awaitable<void> {
-        auto rows = co_await on.query(std::move(sql), std::move(what));
-        point = rows.at(0).at(1);
+        auto rows = co_await on.query(std::move(command), std::move(what));
+        point = rows.at(0).at(0);
     };
-    auto creating = create(connection, std::move(command), std::move(attempted), consistent_point);
+    auto creating = create(connection, std::move(sql), std::move(attempted), consistent_point);
     auto explaining = say_who_is_waited_for(std::move(conninfo), std::move(say));
     co_await run_together(std::move(creating), std::move(explaining));
     co_return consistent_point;
@@ -300,8 +329,7 @@ asio::awaitable<void> init(const Config& config, Doing doing, Say say) {
         say(fmt::format("slot \"{}\" exists", config.source.slot));
         co_return;
     }
-    say(fmt::format("SELECT pg_create_logical_replication_slot({}, '{}');",
-                    quote_literal(config.source.slot), name_of(plugin)));
+    say(create_slot_sql(connection, config.source.slot, plugin, SlotKind::lasting) + ";");
     if (doing == Doing::dry_run) co_return;
     auto consistent_point = co_await create_slot(connection, config.source.url, config.source.slot,
                                                  plugin, SlotKind::lasting, say);
@@ -309,7 +337,8 @@ asio::awaitable<void> init(const Config& config, Doing doing, Say say) {
     Position position{.epoch = random_epoch(),
                       .sync_id = 0,
                       .lsn = parse_lsn(consistent_point).value_or(Lsn{}),
-                      .partial = {}};
+                      .partial = {},
+                      .last = TransactionInfo{}};
     Source source{.system_id = system.at(0).at(0),
                   .timeline = static_cast<std::uint32_t>(std::stoul(system[0].at(1))),
                   .slot = config.source.slot,

@@ -15,6 +15,7 @@ struct SlotFacts {
     std::string active_pid;  // Empty: nobody reads it.
     std::string wal_status;
     bool is_temporary = false;
+    bool has_failover = false;  // From 17 on: standbys keep a copy, to go on from after a failover.
 };
 
 // Looks a slot up without touching it. Throws SetupError, with what mends it, when it cannot be

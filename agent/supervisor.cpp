@@ -15,6 +15,8 @@ using std::chrono::milliseconds;
 
 // How often a standby tries the slot.
 static constexpr milliseconds standby_interval{500};
+// A session that lasts so long was worth beginning.
+static constexpr milliseconds working_min{1000};
 // How soon the configuration is read again after it was read.
 static constexpr milliseconds reload_interval{100};
 
@@ -107,6 +109,7 @@ asio::awaitable<void> Supervisor::run_sessions() {
         std::string why;
         milliseconds wait{0};
         memory_.is_working = false;
+        auto began_at = Clock::now();
         try {
             co_await run_session();
         } catch (const SlotActive& error) {
@@ -133,7 +136,9 @@ asio::awaitable<void> Supervisor::run_sessions() {
         session_.reset();
         if (is_stopping_) break;
         if (!why.empty()) {
-            if (memory_.is_working) backoff.reset();
+            // One that ends as soon as it has begun would do so again.
+            auto has_worked = memory_.is_working && Clock::now() - began_at > working_min;
+            if (has_worked) backoff.reset();
             wait = backoff.next();
             log_.warn("session ended error={} retry_in={}ms", quoted(why), wait.count());
         }

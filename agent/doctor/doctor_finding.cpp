@@ -178,6 +178,17 @@ static void append_finding(std::string& out, const Finding& finding) {
     out += "]}";
 }
 
+std::string shell_quoted(std::string_view text) {
+    std::string quoted = "'";
+    for (auto c : text) {
+        if (c == '\'')
+            quoted += "'\\''";
+        else
+            quoted += c;
+    }
+    return quoted + "'";
+}
+
 std::string show_json(const Findings& findings) {
     std::string out = "{\"findings\":[";
     for (const auto& finding : findings) {

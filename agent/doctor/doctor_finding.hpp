@@ -45,6 +45,9 @@ std::string enumerate(const std::vector<std::string>& names);
 // A list of TOML: `["a", "b"]`
 std::string toml_list(const std::vector<std::string>& texts);
 
+// One word for a shell, whatever is in it.
+std::string shell_quoted(std::string_view text);
+
 // A name in a statement to be printed: quoted, and without control characters as they are.
 std::string printable_identifier(std::string_view name);
 std::string printable_table(std::string_view schema, std::string_view name);

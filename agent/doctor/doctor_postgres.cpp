@@ -45,6 +45,7 @@ private:
     asio::awaitable<void> check_replication();
     asio::awaitable<void> check_slot();
     asio::awaitable<void> check_reader(SlotFacts slot);
+    asio::awaitable<void> check_standbys(SlotFacts slot);
     asio::awaitable<void> check_capacity();
     asio::awaitable<void> check_schema();
     void add(Level level, std::string_view check, std::string what, std::vector<Mend> mends) {
@@ -174,6 +175,7 @@ asio::awaitable<void> PostgresCheck::check_reader(SlotFacts slot) {
                         "max_slot_wal_keep_size keeps, and the next checkpoint removes it",
                         name),
             {shell({"walcast run"})});
+    if (!slot.has_failover && connection_.server_version() >= 170000) co_await check_standbys(slot);
     if (slot.active_pid.empty()) {
         if (facts_) facts_->confirmed_lsn = slot.confirmed_lsn;
         if (facts_) facts_->wal_end = slot.wal_end;
@@ -191,6 +193,27 @@ asio::awaitable<void> PostgresCheck::check_reader(SlotFacts slot) {
         fmt::format("slot \"{}\" is read by something else: pid {}, application {}{}{}", name,
                     slot.active_pid, rows[0][0], rows[0][1].empty() ? "" : " from ", rows[0][1]),
         {sql({fmt::format("SELECT pg_terminate_backend({});", slot.active_pid)})});
+}
+
+// A slot that standbys do not copy is gone with the primary.
+asio::awaitable<void> PostgresCheck::check_standbys(SlotFacts slot) {
+    auto rows = co_await connection_.query(
+        "SELECT 1 FROM pg_replication_slots WHERE slot_type = 'physical' UNION ALL SELECT 1 FROM "
+        "pg_stat_replication r WHERE NOT EXISTS (SELECT FROM pg_replication_slots s WHERE "
+        "s.active_pid = r.pid AND s.slot_type = 'logical') LIMIT 1",
+        "look for standbys");
+    if (rows.empty() || slot.is_temporary) co_return;
+    const auto& name = config_.source.slot;
+    // Only a replication connection knows the command, and only while nobody reads the slot.
+    add(Level::warning, "slot-without-failover",
+        fmt::format(
+            "there are standbys, and slot \"{}\" would not survive a failover to one: it was "
+            "made without failover",
+            name),
+        {shell({fmt::format("psql {} -c {}  # while no walcast runs",
+                            shell_quoted(connection_.shown_conninfo() + "replication=database"),
+                            shell_quoted(fmt::format("ALTER_REPLICATION_SLOT {} (FAILOVER)",
+                                                     quote_identifier(name))))})});
 }
 
 // Room for a slot that is not there yet.

@@ -53,17 +53,6 @@ std::string literal_pattern(std::string_view text) {
     return pattern;
 }
 
-std::string shell_quoted(std::string_view text) {
-    std::string quoted = "'";
-    for (auto c : text) {
-        if (c == '\'')
-            quoted += "'\\''";
-        else
-            quoted += c;
-    }
-    return quoted + "'";
-}
-
 // The checks of one server.
 class RedisCheck {
 public:
