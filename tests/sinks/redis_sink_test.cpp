@@ -106,7 +106,7 @@ protected:
     std::vector<std::string> said() const {
         std::vector<std::string> words;
         auto from = std::find_if(redis.commands.begin(), redis.commands.end(),
-                                 [](const auto& command) { return command[0] == "HGETALL"; });
+                                 [](const auto& words) { return words[0] == "HGETALL"; });
         for (; from != redis.commands.end(); ++from) {
             words.push_back(from->front());
             if (words.back() == "WAIT") words.back() += ' ' + from->at(1) + ' ' + from->at(2);
