@@ -95,7 +95,8 @@ void Pipeline::sort(const WalData& data) {
         spool_.abort(abort->xid, abort->subxid);
     } else if (auto* commit = std::get_if<PgoutputStreaming::Commit>(&sorted)) {
         auto reader = spool_.read(commit->transaction.xid);
-        replay_.emplace(Replay{.commit = std::move(*commit), .reader = std::move(reader)});
+        replay_.emplace(
+            Replay{.commit = std::move(*commit), .reader = std::move(reader), .message = {}});
         replay_->message = replay_->commit.begin_message();
         decode(replay_->message, {});
     }
