@@ -295,6 +295,29 @@ def test_a_key_of_another_type_is_named_and_nothing_is_half_written(own):
     assert [item.sync_id for item in own.actions("all")] == [1]
 
 
+@pytest.mark.parametrize("spoil, says", [
+    (lambda client, key: client.delete(key) and client.set(key, "not a stream"), "WRONGTYPE"),
+    (lambda client, key: client.xadd(key, {"m": "{}"}, id="5-0"), "history ends above 2-0: who wrote it"),
+    (lambda client, key: client.config_set("maxmemory", "1"), "OOM.*raise maxmemory")], ids=["another type", "an entry above", "full"])
+def test_what_spoils_a_history_in_use_is_named_and_nothing_is_half_written(own, spoil, says):
+    agent = start_after_a_row(own)
+    own.settle()
+    kept = own.client.dump("walcast:log:all")
+    spoil(own.client, "walcast:log:all")
+    subscriber = own.client.pubsub()
+    subscriber.subscribe("all")
+    own.sql("insert into todos values (2, 'b')")  # A batch of one message, for a channel that the agent remembers.
+    agent.wait_log(says)
+    assert int(own.position()["sync_id"]) == 1
+    own.client.config_set("maxmemory", "0")
+    own.client.restore("walcast:log:all", 0, kept, replace=True)
+    own.settle(30)
+    assert [item.sync_id for item in own.actions("all")] == [1, 2]
+    subscriber.ping()
+    heard = list(iter(lambda: subscriber.get_message(timeout=5)["data"], b""))[1:]  # After the subscription, up to the answer to ping.
+    assert heard == [own.entries("all")[1].message]
+
+
 def test_an_eviction_policy_that_could_take_history_is_refused(own):
     own.client.config_set("maxmemory-policy", "allkeys-lru")
     own.client.config_set("maxmemory", "100mb")
