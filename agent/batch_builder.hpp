@@ -1,5 +1,6 @@
 #pragma once
 
+#include "agent/rules/name_index.hpp"
 #include "agent/rules/router.hpp"
 #include "decoders/event.hpp"
 #include "sinks/sink.hpp"
@@ -64,6 +65,11 @@ public:
     const Counts& counts() const { return counts_; }
 
 private:
+    struct Hearing {  // What one channel hears.
+        std::size_t channel = 0;
+        std::vector<std::size_t> routes;
+    };
+
     struct Group {  // Channels that hear of the same routes.
         std::vector<std::size_t> channels;
         std::vector<std::size_t> routes;
@@ -91,6 +97,10 @@ private:
 
     void write(std::span<const TableRule> rules, const Change& change, SyncId first_id);
     void add_groups(const Change& change, SyncId first_id);
+    Hearing& hearing_of(std::size_t channel);
+    Group& new_group();
+    Group& group_of(const std::vector<std::size_t>& routes);
+    void group_channels();
     void open_message(const std::vector<std::size_t>& channels);
     bool is_open_for(const std::vector<std::size_t>& channels) const;
     void append_action(const Route& found, const Change& change, SyncId first_id);
@@ -111,6 +121,9 @@ private:
     TransactionInfo transaction_;
     Routes routes_;
     ValueWriter writer_;
+    std::vector<Hearing> heard_;
+    std::size_t heard_count_ = 0;
+    NameIndex heard_index_;
     std::vector<Group> groups_;
     std::size_t group_count_ = 0;
     std::string scratch_;

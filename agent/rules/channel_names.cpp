@@ -8,12 +8,26 @@ namespace walcast {
 
 using Part = TableRule::Part;
 
-void ChannelNames::move_up(std::size_t from, std::size_t to) {
-    std::rotate(&slices_[to], &slices_[from], &slices_[from] + 1);
+std::size_t ChannelNames::put_shared_first(std::size_t begin, std::size_t end,
+                                           std::size_t other_begin, std::size_t other_end) {
+    auto name_of = [this](std::size_t i) { return (*this)[i]; };
+    index_.clear();
+    for (auto i = other_begin; i < other_end; ++i) index_.put(i, name_of);
+    rest_.clear();
+    auto middle = begin;
+    for (auto i = begin; i < end; ++i) {
+        if (index_.find((*this)[i], name_of))
+            slices_[middle++] = slices_[i];
+        else
+            rest_.push_back(slices_[i]);
+    }
+    std::copy(rest_.begin(), rest_.end(), &slices_[0] + middle);
+    return middle;
 }
 
 ChannelNames::Outcome ChannelNames::append(const TableRule& rule, const KnownRow& row) {
     first_ = slices_.size();
+    index_.clear();
     for (const auto& parts : rule.channels) {
         if (!read_values(parts, row)) {
             slices_.resize(first_);
@@ -78,10 +92,11 @@ void ChannelNames::add(std::string_view name) {
         has_too_long_ = true;
         return;
     }
-    for (auto i = first_; i < slices_.size(); ++i)
-        if ((*this)[i] == name) return;
+    auto name_of = [this](std::size_t i) { return (*this)[i]; };
+    if (index_.find(name, name_of)) return;
     slices_.push_back({bytes_.size(), name.size()});
     bytes_ += name;
+    index_.put(slices_.size() - 1, name_of);
 }
 
 }  // namespace walcast

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "agent/rules/known_row.hpp"
+#include "agent/rules/name_index.hpp"
 #include "agent/rules/table_rule.hpp"
 #include "decoders/nested_values.hpp"
 
@@ -40,8 +41,10 @@ public:
         bytes_.clear();
         has_too_long_ = false;
     }
-    // Puts `from` before `to`, which moves up.
-    void move_up(std::size_t from, std::size_t to);
+    // Puts those of the first range that are in the second, too, before the rest; both keep their
+    // order. Returns where the rest begins.
+    std::size_t put_shared_first(std::size_t begin, std::size_t end, std::size_t other_begin,
+                                 std::size_t other_end);
 
     // Some name was left out, as too long, since `clear`.
     bool has_too_long() const { return has_too_long_; }
@@ -57,8 +60,10 @@ private:
     };
     std::string bytes_;
     std::vector<Slice> slices_;
-    std::size_t first_ = 0;  // Of the row at hand.
-    std::size_t tries_ = 0;  // Of the template at hand.
+    NameIndex index_;          // Of the row at hand, or of what is looked for.
+    std::vector<Slice> rest_;  // While some are put first.
+    std::size_t first_ = 0;    // Of the row at hand.
+    std::size_t tries_ = 0;    // Of the template at hand.
     std::string name_;
     std::vector<NestedValues> nested_;  // Of each part of the template at hand.
     std::vector<const Value*> values_;

@@ -251,16 +251,8 @@ void Routing::move(Range from, Range to) {
 // Puts the channels of a range that are also among the others first; returns where the rest
 // begins.
 std::uint32_t Routing::partition(Range range, Range others) {
-    // Not std::stable_partition, which allocates; there are only a few.
-    auto& names = routes_.channels;
-    auto middle = range.begin;
-    for (auto i = range.begin; i < range.end; ++i) {
-        auto is_other = false;
-        for (auto other = others.begin; other < others.end && !is_other; ++other)
-            is_other = names[other] == names[i];
-        if (is_other) names.move_up(i, middle++);
-    }
-    return middle;
+    return static_cast<std::uint32_t>(
+        routes_.channels.put_shared_first(range.begin, range.end, others.begin, others.end));
 }
 
 // Removes the row that was from some channels, under the id that it had.

@@ -101,6 +101,7 @@ protected:
             .delete_when("workspace = '2'")
             .exclude({"bytes"})
             .data(DataKind::delta),
+        rule_for("public.crowd").model("Post").id({"id"}).channel("member:{members}"),
         rule_for("public.rich").model("Patch").id({"id"}).channel("patch").data(DataKind::patch),
     }};
     BatchBuilder builder{fixture.router, {}};
@@ -291,6 +292,23 @@ TEST_F(AllocationTest, NothingIsAllocatedForArraysTimesDocumentsAndBytes) {
     decoder.decode(relation_message(relation), {});
 
     EXPECT_EQ(count(decoder, pgoutput_messages(relation, rich_rows())), 0U);
+}
+
+TEST_F(AllocationTest, NothingIsAllocatedForARowOfManyChannels) {
+    PgoutputDecoder decoder;
+    Relation relation = relation_of("crowd")
+                            .key("id")
+                            .column("workspace")
+                            .column("members", 1007)
+                            .oid(16410)
+                            .full_identity();
+    decoder.decode(begin_message(), {});
+    decoder.decode(relation_message(relation), {});
+    std::string members = "{1";
+    for (auto i = 2; i <= 50; ++i) members += ',' + std::to_string(i);
+    std::vector<Row> posts{{text("1"), text("one"), text(members + '}')}};
+
+    EXPECT_EQ(count(decoder, pgoutput_messages(relation, posts)), 0U);
 }
 
 TEST_F(AllocationTest, NothingIsAllocatedForBytesInBase64) {

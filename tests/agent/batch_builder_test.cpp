@@ -214,6 +214,35 @@ TEST(BatchBuilder, TellsTheChannelThatARowLeavesFirst) {
     EXPECT_TRUE(lines[1].starts_with(R"(r:b @2 {"syncId":2,"action":"insert")")) << lines[1];
 }
 
+TEST(BatchBuilder, TellsManyChannelsTogetherAndTheTwoThatDifferByThemselves) {
+    auto relation =
+        relation_of("notes").key("id").column("members", 1007).column("body").full_identity();
+    BuilderFixture fixture(
+        {rule_for("public.notes").model("Note").id({"id"}).channel("u:{members}")});
+    std::string stay;
+    for (auto i = 0; i < 500; ++i) stay += std::to_string(i) + ',';
+
+    fixture.builder.add(update_of(relation)
+                            .with("id", "7")
+                            .with("members", '{' + stay + "600}")
+                            .was("members", '{' + stay + "500}")
+                            .change(),
+                        1);
+
+    auto batch = fixture.builder.take({});
+    ASSERT_EQ(batch.messages.size(), 3U);
+    auto channels_of = [&](const Message& message) {
+        return message.channels_end - message.channels_begin;
+    };
+    auto lines = lines_of(batch);
+    EXPECT_EQ(channels_of(batch.messages[0]), 1U);
+    EXPECT_TRUE(lines[0].starts_with(R"(u:500 @1 {"syncId":1,"action":"delete")")) << lines[0];
+    EXPECT_EQ(channels_of(batch.messages[1]), 500U);
+    EXPECT_NE(lines[1].find(R"(@2 {"syncId":2,"action":"update")"), std::string::npos);
+    EXPECT_EQ(channels_of(batch.messages[2]), 1U);
+    EXPECT_TRUE(lines[2].starts_with(R"(u:600 @2 {"syncId":2,"action":"insert")")) << lines[2];
+}
+
 TEST(BatchBuilder, TellsChannelsThatHearTheSameTogether) {
     auto relation = notes();
     BuilderFixture fixture(

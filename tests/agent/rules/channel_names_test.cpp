@@ -97,6 +97,32 @@ TEST_F(Channels, AreNamedOnceEach) {
     EXPECT_EQ(of({"t:{tags}", "t:{team}"}, row), (Names{"t:a", "t:b"}));
 }
 
+TEST_F(Channels, AreNamedOnceEachHoweverMany) {
+    auto row = insert_of(relation).with("numbers", array_of(500)).with("team", "7");
+
+    auto once = of({"{numbers}"}, row);
+
+    EXPECT_EQ(once.size(), 500U);
+    EXPECT_EQ(of({"{numbers}", "{team}", "{numbers}"}, row), once);
+}
+
+TEST_F(Channels, ThatOthersHaveTooComeFirst) {
+    for (std::size_t count : {4U, 400U}) {
+        names.clear();
+        append({"{numbers}"}, insert_of(relation).with("numbers", array_of(count)));
+        append({"{numbers}"}, insert_of(relation).with("numbers", "{1,1x,3,3x,4x}"));
+
+        EXPECT_EQ(names.put_shared_first(count, count + 5, 0, count), count + 2);
+        auto texts = found();
+        EXPECT_EQ(Names(texts.end() - 5, texts.end()), (Names{"1", "3", "1x", "3x", "4x"}));
+
+        EXPECT_EQ(names.put_shared_first(0, count, count, count + 5), 2U);
+        texts = found();
+        EXPECT_EQ(Names(texts.begin(), texts.begin() + 3), (Names{"1", "3", "0"}));
+        EXPECT_EQ(names.put_shared_first(0, count, 0, count), count);
+    }
+}
+
 TEST_F(Channels, AreTooManyAbove1024) {
     EXPECT_EQ(append({"{numbers}"}, insert_of(relation).with("numbers", array_of(1024))),
               Outcome::known);
