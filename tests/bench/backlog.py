@@ -183,7 +183,7 @@ class Backlog:
             seconds = time.monotonic() - begin
         return Drain(seconds, children.usage, None, None)
 
-    def by_peer(self, rows, length=1000, has_flow_control=False):
+    def by_peer(self, rows, length, has_flow_control):
         """The first so many rows, since it is slow: from the start of the process to its end."""
         self._copy_slot("peer")
         self.stage.client.flushall()

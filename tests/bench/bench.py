@@ -40,6 +40,7 @@ def main():
     parser.add_argument("--only", action="append", choices=PARTS, help="may be repeated; unix: latency by Unix sockets")
     parser.add_argument("--series", action="append", help="of shape, by the beginning of its name; may be repeated")
     parser.add_argument("--appendonly", action="store_true", help="Redis with its append-only file on")
+    parser.add_argument("--into", type=pathlib.Path, metavar="PAGE", help="write the tables into this page, too: docs/benchmarks.md")
     report = Report(parser.parse_args())
     options = report.options
     rows, repetitions, memory_rows, seconds, rounds = options.rows, options.repetitions, 1_000_000, 10, 3
@@ -60,7 +61,9 @@ def main():
     for name in PARTS:
         if name in (options.only or PARTS):
             parts[name]()
-    report.print()
+    print(f"\n{report.text()}\n")
+    if options.into:
+        report.write_into(options.into)
     return 1 if report.failures else 0
 
 

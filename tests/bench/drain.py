@@ -13,8 +13,8 @@ def measure_drain(report, name, rows, size, repetitions):
         path, whole = here.configure("walcast"), here.configure("whole", length=KEEPS_ALL)
         report.note(f"{name}: making the backlog")
         backlog = here.backlog(rows, size, FILL_TODOS.format(size=size, workspaces=WORKSPACES))
-        peer_rows = min(rows, 200_000)
-        ours, theirs, peers = [], [], []
+        ours, theirs = [], []
+        peers = [Peer("Node", min(rows, 200_000), False), Peer("Node with flow control", min(rows, 50_000), True)] if has_peer() else []
         for repetition in range(repetitions + 1):
             is_warm_up = repetition == 0
             theirs.append(backlog.by_pg_recvlogical())
@@ -23,19 +23,27 @@ def measure_drain(report, name, rows, size, repetitions):
                 check_arrived(report, name, here.client, rows)
             text = (f"{name}: {repetition or 'warm-up'}: walcast {rows / ours[-1].seconds:,.0f} rows/s, "
                     f"pg_recvlogical {rows / theirs[-1].seconds:,.0f} rows/s")
-            if has_peer():
-                peers.append(backlog.by_peer(peer_rows, KEEPS_ALL if is_warm_up else 1000))
-                text += f", Node {peer_rows / peers[-1].seconds:,.0f} rows/s"
+            for peer in peers:
+                peer.drains.append(backlog.by_peer(peer.rows, KEEPS_ALL if is_warm_up else 1000, peer.has_flow_control))
+                text += f", {peer.name} {peer.rows / peer.drains[-1].seconds:,.0f} rows/s"
                 if is_warm_up:
-                    check_arrived(report, f"{name}, Node", here.client, peer_rows, prefix="peer:")
+                    check_arrived(report, f"{name}, {peer.name}", here.client, peer.rows, prefix="peer:")
             report.note(text)
         _report_drain(report, name, rows, ours[1:], theirs[1:])
-        if peers:
-            _report_peer(report, name, [rows / drain.seconds for drain in ours[1:]], peer_rows, peers[1:])
-            report.line(f"memory, {name}", mebibytes(max(drain.memory for drain in ours)),
-                        f"Node {mebibytes(max(drain.memory for drain in peers))}")
-        else:
+        for peer in peers:
+            _report_peer(report, name, rows, ours[1:], peer)
+        if not peers:
             report.note("no Node 20, or no build/peer: its program is left out (tests/bench/run.sh installs what it needs)")
+
+
+class Peer:
+    """The Node program, with or without bounds to its memory; it is slow, so it reads the first rows only."""
+
+    def __init__(self, name, rows, has_flow_control):
+        self.name = name
+        self.rows = rows
+        self.has_flow_control = has_flow_control
+        self.drains = []
 
 
 def mebibytes(count):
@@ -61,13 +69,15 @@ def _report_drain(report, name, rows, ours, theirs):
     report.line(f"CPU of Redis, {name}: µs a row", f"{redis.user:.2f} user, {redis.system:.2f} sys")
 
 
-def _report_peer(report, name, our_rates, rows, peers):
-    ratio, spread = of_pairs(our_rates, [rows / peer.seconds for peer in peers])
-    used, redis = per_row(peers, rows), per_row(peers, rows, "redis")
-    report.line(f"drain beside Node, {name}: rows/s", f"{statistics.median(our_rates):,.0f}", f"Node {median_rate(peers, rows):,.0f}",
+def _report_peer(report, name, rows, ours, peer):
+    drains = peer.drains[1:]
+    ratio, spread = of_pairs([rows / our.seconds for our in ours], [peer.rows / drain.seconds for drain in drains])
+    report.line(f"drain, {name}: rows/s", f"{median_rate(ours, rows):,.0f}", f"{peer.name} {median_rate(drains, peer.rows):,.0f}",
                 spread, "≥ 8", ratio >= 8)
-    report.line(f"CPU beside Node, {name}: µs a row", "", f"Node {used.user:.2f} user, {used.system:.2f} sys; "
-                f"its Redis {redis.user:.2f} user, {redis.system:.2f} sys")
+    mine, other = sum(per_row(ours, rows)), sum(per_row(drains, peer.rows))
+    report.line(f"CPU, {name}: µs a row", f"{mine:.2f}", f"{peer.name} {other:.2f}", f"{other / mine:.1f} times")
+    report.line(f"memory, {name}", mebibytes(max(drain.memory for drain in ours)),
+                f"{peer.name} {mebibytes(max(drain.memory for drain in drains))}")
 
 
 # ---- rules

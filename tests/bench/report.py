@@ -1,5 +1,6 @@
 """What a run found: Markdown tables, and whatever did not arrive as it should."""
 
+import datetime
 import os
 import pathlib
 import re
@@ -39,15 +40,20 @@ class Report:
         if not is_true:
             self.failures.append(what)
 
-    def print(self):
-        print(f"\n{self.machine()}\n")
+    def text(self):
+        parts = [self.machine()]
         if self._rows:
-            _print_table(self.HEADINGS, self._rows)
+            parts.append(_table(self.HEADINGS, self._rows))
         for title, headings, rows in self._series:
-            print(f"{title}\n")
-            _print_table(headings, rows)
-        for failure in self.failures:
-            print(f"FAILED: {failure}")
+            parts += [title, _table(headings, rows)]
+        return "\n\n".join(parts + [f"FAILED: {failure}" for failure in self.failures])
+
+    def write_into(self, path):
+        """Between the two lines of a page that say where the tables are."""
+        page = path.read_text()
+        begin, end = "<!-- tables -->\n", "<!-- end of tables -->\n"
+        before, after = page.split(begin)[0], page.split(end)[1]
+        path.write_text(f"{before}{begin}\n{datetime.date.today()}: {self.text()}\n\n{end}{after}")
 
     def machine(self):
         model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
@@ -61,13 +67,11 @@ def _first_line(command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[0]
 
 
-def _print_table(headings, rows):
+def _table(headings, rows):
     rows = [headings] + rows
     widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
     rows.insert(1, tuple("-" * width for width in widths))
-    for row in rows:
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |")
-    print()
+    return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows)
 
 
 def of_pairs(ours, theirs):

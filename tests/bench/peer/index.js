@@ -1,5 +1,6 @@
 // The program that a Node developer would write with the usual packages, in good faith: rows to JSON messages with sync
 // ids, per transaction one pipeline of XADD MAXLEN ~ and PUBLISH, the LSN acknowledged when Redis has answered.
+// Without --flow-control, the packages' default, nothing bounds its memory while Redis is behind.
 // It ends after --rows rows; a peer that had to be right would also keep its position in Redis, and check for a second one.
 //
 //   node index.js --postgres URL --redis URL --slot SLOT --rows N [--length N] [--flow-control]
