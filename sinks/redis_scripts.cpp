@@ -84,9 +84,9 @@ end
 
 -- One message for a channel that is remembered and nothing else to write, as on a quiet stream, where latency counts and each
 -- call costs 5 to 10 us, since caches are cold: its XADD is the first write, so what can fail shows there.
-local is_single = #ARGV == 22 and ARGV[18] ~= '' and ARGV[19] == '0' and ARGV[20] == '1'
+local is_single = #ARGV == 23 and ARGV[19] ~= '' and ARGV[20] == '0' and ARGV[21] == '1'
 if is_single and ARGV[10] == '' and ARGV[16] == '' and not now[4] then
-  local key, name, id, message = KEYS[4], ARGV[17], ARGV[21] .. '-0', ARGV[22]
+  local key, name, id, message = KEYS[4], ARGV[18], ARGV[22] .. '-0', ARGV[23]
   local failure = may_not('HSET', position, 'lsn', '') or forbidden(key, name)
   if failure then return failure end
   local added = pcall('XADD', key, 'MAXLEN', '~', ARGV[14], id, 'm', message)
@@ -96,7 +96,7 @@ if is_single and ARGV[10] == '' and ARGV[16] == '' and not now[4] then
     return added
   end
   call('PUBLISH', name, message)
-  call('HSET', position, 'sync_id', ARGV[8], 'lsn', ARGV[9])
+  call('HSET', position, 'sync_id', ARGV[8], 'lsn', ARGV[9], 'last_transaction', ARGV[17])
   return redis.status_reply('OK')
 end
 
