@@ -117,13 +117,12 @@ class StubbornWriter(Writer):
         with self.world.postgres.connect(self.world.db, autocommit=False, options="-c deadlock_timeout=20ms") as self.connection:
             while self.gate.is_set() and not self.ends.is_set():
                 self.transaction()
-                if self.random.random() < 0.3:
-                    time.sleep(self.random.random() * 0.03)
+                time.sleep(self.random.random() * 0.06)  # What is checked afterwards shall not be too much.
         self.connection.close()
         self.gate.wait(0.1)
 
     def transaction(self):
-        if self.random.random() < 0.01:
+        if self.random.random() < 0.005:
             self.large(self.connection.cursor())
             self.connection.commit()
         else:
