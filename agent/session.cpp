@@ -23,6 +23,8 @@ static constexpr milliseconds idle_interval{1000};
 static constexpr milliseconds answer_interval{10};
 // How often we look whether it is time to stop whatever is left.
 static constexpr milliseconds stop_interval{100};
+// How often we look whether the publication still has the tables that it had.
+static constexpr milliseconds tables_interval{60'000};
 // A server that stops waits for us; when Redis is away so long, we let it go.
 static constexpr milliseconds hold_up_max{5000};
 
@@ -205,15 +207,25 @@ asio::awaitable<void> Session::take_rules() {
     if (rules_.due && pipeline_.take_rules()) warn_of_tables();
 }
 
-// What is published may have changed since the start, and rules with it.
+// What is published may have changed since the start. The stream says nothing of a table that is
+// taken out: its changes would be missed in silence.
 asio::awaitable<void> Session::list_tables_again() {
+    tables_listed_at_ = Clock::now();
+    auto before = stream_->facts().published;
     try {
         auto listing = stream_->list_tables();
         co_await within(milliseconds{2000}, std::move(listing));
     } catch (const PgError&) {
-        // For warnings what was known will do.
+        co_return;  // For warnings what was known will do.
     } catch (const SetupError&) {
+        co_return;
     }
+    for (const auto& table :
+         unpublished_tables(rules_.in_force->rules, before, stream_->facts().published))
+        log_.warn(
+            "table={} was dropped, renamed, or taken out of the publication: its changes are not "
+            "sent. `walcast init` adds what the rules name",
+            table);
 }
 
 void Session::warn_of_tables() {
@@ -313,6 +325,7 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
     memory_.is_standby = false;
     queue_.begin_at(position);
     accept(position, is_durable);
+    tables_listed_at_ = Clock::now();
     started_.raise();
     beat_due_.raise();
 }
@@ -433,6 +446,7 @@ asio::awaitable<void> Session::beat() {
     auto is_late = false;
     while (!pipeline_.has_begun() || interval.count() == 0) co_await beat_due_.wait();
     for (;; co_await sleep_for(interval)) {
+        if (Clock::now() - tables_listed_at_ >= tables_interval) co_await list_tables_again();
         if (heartbeat_.is_out()) {
             auto age =
                 std::chrono::duration_cast<milliseconds>(Clock::now() - *heartbeat_.sent_at());

@@ -121,6 +121,7 @@ private:
     Clock::time_point answer_asked_at_;
     Clock::time_point moved_at_ = Clock::now();  // The sink.
     Clock::time_point probed_at_;
+    Clock::time_point tables_listed_at_;
     std::optional<Clock::time_point> stopping_since_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace walcast {
 
 static bool warn_of_rule(const Rule& rule, const StreamFacts& facts,
@@ -46,6 +48,22 @@ std::vector<std::string> table_warnings(const std::vector<Rule>& rules, const St
                                        : ""));
     }
     return warnings;
+}
+
+std::vector<std::string> unpublished_tables(const std::vector<Rule>& rules,
+                                            const std::vector<StreamFacts::Published>& before,
+                                            const std::vector<StreamFacts::Published>& now) {
+    std::vector<std::string> gone;
+    for (const auto& table : before) {
+        auto is_ruled = std::any_of(rules.begin(), rules.end(), [&](const Rule& rule) {
+            return matches_table(rule, table.schema, table.name);
+        });
+        auto is_there = std::any_of(now.begin(), now.end(), [&](const auto& other) {
+            return other.schema == table.schema && other.name == table.name;
+        });
+        if (is_ruled && !is_there) gone.push_back(fmt::format("{}.{}", table.schema, table.name));
+    }
+    return gone;
 }
 
 }  // namespace walcast

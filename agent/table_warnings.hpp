@@ -14,4 +14,9 @@ namespace walcast {
 std::vector<std::string> table_warnings(const std::vector<Rule>& rules, const StreamFacts& facts,
                                         Plugin plugin, unsigned format_version);
 
+// The tables of these rules that were published before, and are no more.
+std::vector<std::string> unpublished_tables(const std::vector<Rule>& rules,
+                                            const std::vector<StreamFacts::Published>& before,
+                                            const std::vector<StreamFacts::Published>& now);
+
 }  // namespace walcast

@@ -23,8 +23,8 @@ extern const char* const first_position;
 
 // One batch. KEYS: position, channels, control, then the history of each channel.
 // ARGV: owner, expected position, new position (each as sync_id lsn commit_lsn xid changes hash,
-// the last four empty between transactions), history length, n, rules ('' as before), then for each
-// of the n channels: name, last id there ('' when not known), 1 to note it in the index of
+// the last four empty between transactions), history length, n, rules ('' as before), the last
+// transaction, then for each of the n channels: name, last id there ('' when not known), 1 to note it in the index of
 // channels; then for each message: which channel (0: control), its last id, its bytes. For a
 // channel whose last id is not known the first message's prevSyncId is empty, and filled in here.
 extern const char* const commit;

@@ -313,6 +313,14 @@ def test_a_rule_of_a_table_that_was_published_since_is_not_warned_of(world):
     assert agent.stop() == 0
 
 
+def test_a_table_taken_out_of_the_publication_is_told(world):
+    agent = world.agent()
+    world.sql("alter publication walcast drop table notes")
+    reload(agent, world.config(rules=RULES[3]), "table=public.notes was dropped, renamed, or taken out of the publication")
+    agent.wait_log("rules reloaded")
+    assert "table=public.todos was dropped" not in agent.log()
+
+
 def test_rules_wait_for_the_end_of_a_large_transaction(world):
     agent = world.agent()
     world.sql("insert into notes select i, 'bulk', repeat('y', 200) from generate_series(1, 150000) i")

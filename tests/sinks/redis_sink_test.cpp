@@ -106,7 +106,7 @@ protected:
     std::vector<std::string> said() const {
         std::vector<std::string> words;
         auto from = std::find_if(redis.commands.begin(), redis.commands.end(),
-                                 [](const auto& words) { return words[0] == "HGETALL"; });
+                                 [](const auto& command) { return command[0] == "HGETALL"; });
         for (; from != redis.commands.end(); ++from) {
             words.push_back(from->front());
             if (words.back() == "WAIT") words.back() += ' ' + from->at(1) + ' ' + from->at(2);
@@ -198,7 +198,7 @@ TEST_F(RedisSinkTest, SendsAnEmptyBatchThatLeadsNowhere) {
     ASSERT_GT(sent.end() - owner, 15);
     EXPECT_EQ(Words(owner + 1, owner + 7), position);
     EXPECT_EQ(Words(owner + 7, owner + 13), position);
-    EXPECT_EQ(Words(owner + 14, sent.end()), (Words{"0", ""}));  // No channels, no rules, nothing.
+    EXPECT_EQ(Words(owner + 14, sent.end()), (Words{"0", "", ""}));  // No channels, no rules, no transaction.
 }
 
 }  // namespace walcast
