@@ -21,7 +21,7 @@ std::size_t ChannelNames::put_shared_first(std::size_t begin, std::size_t end,
         else
             rest_.push_back(slices_[i]);
     }
-    std::copy(rest_.begin(), rest_.end(), &slices_[0] + middle);
+    std::copy(rest_.begin(), rest_.end(), slices_.begin() + static_cast<std::ptrdiff_t>(middle));
     return middle;
 }
 

@@ -167,4 +167,10 @@ TEST_F(Channels, StandBehindThoseOfTheRowBefore) {
     EXPECT_EQ(found(), (Names{"a", "a"}));
 }
 
+TEST(ChannelNames, OfARowWithoutAnyAreSharedWithNone) {
+    ChannelNames names;
+
+    EXPECT_EQ(names.put_shared_first(0, 0, 0, 0), 0U);
+}
+
 }  // namespace walcast
