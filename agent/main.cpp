@@ -7,6 +7,8 @@
 #include "agent/replication_stream.hpp"
 #include "agent/run_loop.hpp"
 #include "agent/setup.hpp"
+#include "agent/status/status.hpp"
+#include "agent/status/status_view.hpp"
 #include "agent/supervisor.hpp"
 #include "agent/tail/tail.hpp"
 #include "decoders/byte_reader.hpp"
@@ -150,6 +152,20 @@ int run_doctor(const Options& options) {
     const auto& findings = diagnosis.findings;
     print_out(options.is_json ? show_json(findings) : show_text(findings));
     if (!diagnosis.is_whole) return exit_failed;
+    return is_anything_wrong(findings) ? exit_found : exit_done;
+}
+
+int run_status(const Options& options) {
+    auto config = load_config(options.config_file, Presence::required, environment);
+    check_source(config);
+    Status found;
+    auto ask = [&]() -> asio::awaitable<void> { found = co_await status(config); };
+    auto code = run_until_signal(ask, Interrupted::is_failure);
+    if (code != exit_done) return code;
+    auto findings = judge(found, config);
+    print_out(options.is_json ? show_json(found, config, findings)
+                              : show_text(found, config, findings));
+    if (!found.is_whole()) return exit_failed;
     return is_anything_wrong(findings) ? exit_found : exit_done;
 }
 
@@ -423,6 +439,15 @@ int main(int argc, char** argv) {
         "Exit codes: 0 nothing found, 1 a server cannot be reached, 2 wrong configuration,\n"
         "3 something found. Example: walcast doctor --config walcast.toml");
     doctor_command->callback([&] { command = [&] { return run_doctor(options); }; });
+
+    auto* status_command = app.add_subcommand(
+        "status", "Show the slot, the WAL that it keeps, the position, and Redis; changes nothing");
+    add_config(*status_command);
+    status_command->add_flag("--json", options.is_json, "One JSON object, for programs");
+    status_command->footer(
+        "Exit codes: 0 all is well, 1 a server cannot be reached, 2 wrong configuration,\n"
+        "3 something needs care. Example: walcast status --json");
+    status_command->callback([&] { command = [&] { return run_status(options); }; });
 
     auto* drop_command = app.add_subcommand(
         "drop", "Remove slot and publication, so that the slot cannot fill the disk");

@@ -189,15 +189,20 @@ std::string shell_quoted(std::string_view text) {
     return quoted + "'";
 }
 
-std::string show_json(const Findings& findings) {
-    std::string out = "{\"findings\":[";
+std::string findings_json(const Findings& findings) {
+    std::string out = "[";
     for (const auto& finding : findings) {
         if (&finding != &findings.front()) out += ',';
         append_finding(out, finding);
     }
-    return out + fmt::format("],\"errors\":{},\"warnings\":{},\"notes\":{}}}\n",
-                             count(findings, Level::error), count(findings, Level::warning),
-                             count(findings, Level::note));
+    return out + ']';
+}
+
+std::string show_json(const Findings& findings) {
+    return "{\"findings\":" + findings_json(findings) +
+           fmt::format(",\"errors\":{},\"warnings\":{},\"notes\":{}}}\n",
+                       count(findings, Level::error), count(findings, Level::warning),
+                       count(findings, Level::note));
 }
 
 }  // namespace walcast

@@ -36,6 +36,9 @@ bool is_anything_wrong(const Findings& findings);
 // there are.
 std::string show_text(const Findings& findings);
 
+// A JSON array.
+std::string findings_json(const Findings& findings);
+
 // One JSON object, with its line end.
 std::string show_json(const Findings& findings);
 

@@ -59,6 +59,7 @@ only_in 'simdjson' agent/json_members.hpp agent/explain/found_id.cpp agent/tail/
 
 # What decides is free of the loop, of logs and of the wall clock.
 pure=(agent/{backoff,batch_builder,catalog,config,config_keys,errors,harmless,numbering,spelling,spool}.{cpp,hpp} agent/rules/*
+    agent/status/status_{facts,view}.{cpp,hpp}
     agent/doctor/{doctor_{facts,finding,identity,mends,rules},secret_names}.{cpp,hpp} agent/doctor/doctor_{coverage,fit,sharing}.cpp
     agent/explain/{explanation,explanation_view,found_id,recorded_changes,verdict}.{cpp,hpp} agent/recording/* agent/tail/tail_view.{cpp,hpp})
 refuse "pure: no Asio, no log" < <(includes "${pure[@]}" |
