@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace walcast {
@@ -63,6 +64,7 @@ public:
     // What an operator should hear of, once for each table.
     std::vector<std::string> take_notices();
     const Counts& counts() const { return counts_; }
+    Counts take_counts() { return std::exchange(counts_, {}); }
 
 private:
     struct Hearing {  // What one channel hears.

@@ -42,6 +42,17 @@ void BatchQueue::retire() {
     batches_.pop_front();
 }
 
+std::size_t BatchQueue::bytes() const {
+    std::size_t bytes = 0;
+    for (const auto& batch : batches_) bytes += batch.bytes.size();
+    return bytes;
+}
+
+const Batch& BatchQueue::oldest_sent() const {
+    assert(sent_ > 0);
+    return batches_.front();
+}
+
 Position BatchQueue::accepted() {
     assert(sent_ > 0);
     --sent_;

@@ -22,6 +22,8 @@ public:
     void begin_at(Position position);
 
     bool is_empty() const { return batches_.empty(); }
+    std::size_t size() const { return batches_.size(); }
+    std::size_t bytes() const;  // Of all of them.
     bool has_room() const { return batches_.size() - sent_ < waiting_max; }
     asio::awaitable<void> push(Batch batch);  // Waits for room.
 
@@ -35,6 +37,9 @@ public:
 
     // Waits until a batch has been sent and not accepted; returns at once when all is done.
     asio::awaitable<void> wait_for_sent();
+
+    // The one whose answer comes next.
+    const Batch& oldest_sent() const;
 
     // The oldest batch sent is in. Returns the position that it led to.
     Position accepted();

@@ -83,8 +83,15 @@ public:
     // Whether the server turns new connections away because it stops.
     virtual asio::awaitable<bool> is_stopping() = 0;
 
+    struct Wal {
+        Lsn end;                                          // Of the server's log.
+        std::optional<std::int64_t> retained_bytes = {};  // What the slot keeps of it,
+        std::optional<std::int64_t> safe_bytes = {};      // and what may come until it is lost.
+    };
+    virtual asio::awaitable<Wal> wal() = 0;
+
     // Writes a logical message that comes back in the stream, as a transaction of its own.
-    virtual asio::awaitable<void> emit(std::string prefix, std::string content) = 0;
+    virtual asio::awaitable<Wal> emit(std::string prefix, std::string content) = 0;
 };
 
 }  // namespace walcast

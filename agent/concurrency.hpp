@@ -15,6 +15,7 @@
 #include <exception>
 #include <optional>
 #include <tuple>
+#include <vector>
 
 namespace walcast {
 
@@ -33,6 +34,20 @@ asio::awaitable<void> run_together(Tasks... tasks) {
         ended);
     auto first = std::get<0>(ended)[0];
     if (errors[first]) std::rethrow_exception(errors[first]);
+}
+
+// The same for any number of them, one at least.
+inline asio::awaitable<void> run_together(std::vector<asio::awaitable<void>> tasks) {
+    auto executor = co_await asio::this_coro::executor;
+    auto spawned = [&](asio::awaitable<void>& task) {
+        return asio::co_spawn(executor, std::move(task), asio::deferred);
+    };
+    std::vector<decltype(spawned(tasks[0]))> running;
+    for (auto& task : tasks) running.push_back(spawned(task));
+    auto group = asio::experimental::make_parallel_group(std::move(running));
+    auto ended = co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+    auto error = std::get<1>(ended)[std::get<0>(ended)[0]];
+    if (error) std::rethrow_exception(error);
 }
 
 // Waits. Cancelled, it throws.

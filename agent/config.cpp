@@ -17,8 +17,8 @@ namespace walcast {
 
 namespace {
 
-constexpr std::string_view sections[] = {"source", "source.spool",  "values",
-                                         "redis",  "redis.history", "rule"};
+constexpr std::string_view sections[] = {"source",        "source.spool", "values", "redis",
+                                         "redis.history", "http",         "rule"};
 
 // Where in the file, for errors.
 struct Place {
@@ -183,6 +183,11 @@ std::string text_of_rules(const Config& config, const toml::table& parsed) {
 
 // What does not go together.
 void check_combinations(const Config& config) {
+    if (!config.http.listen.is_local && config.http.token.empty())
+        throw ConfigError(fmt::format(
+            "{}[http] listen = \"{}\" can be reached from other machines: it needs a token, as "
+            "WALCAST_HTTP_TOKEN or [http] token, for all but /livez and /readyz",
+            config.file.empty() ? "" : config.file + ": ", config.http.listen.text));
     const auto& source = config.source;
     if (source.plugin != Plugin::wal2json) return;
     auto refuse = [&](std::string_view setting, std::string_view why) {

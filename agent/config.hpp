@@ -1,6 +1,7 @@
 #pragma once
 
 #include "agent/errors.hpp"
+#include "agent/http/listen_address.hpp"
 #include "agent/rules/rule.hpp"
 #include "agent/spool.hpp"
 #include "decoders/json_type.hpp"
@@ -45,6 +46,11 @@ struct Config {
     RedisSettings redis;
     std::chrono::milliseconds confirm_delay{0};  // How long Redis may lose what it accepted.
     std::string channel_prefix;                  // Before the name of every channel.
+    struct Http {
+        ListenAddress listen = parse_listen_address("127.0.0.1:7654");
+        std::string token;  // Without it only this machine may ask.
+    };
+    Http http;
     std::vector<Rule> rules;
     std::string rules_text;  // As TOML; the same for rules that say the same.
     std::string file;        // Where it was read from.

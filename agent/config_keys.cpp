@@ -97,6 +97,7 @@ void expect_slot_name(const std::string& text) {
 }
 
 using Source = Config::Source;
+using Http = Config::Http;
 
 // Whether a member of a member of two configurations is the same.
 template <auto... path>
@@ -216,6 +217,20 @@ constexpr ConfigKey keys[] = {
          config.redis.wait_replicas = read_count(text, 0);
      },
      is_same<&Config::redis, &RedisSettings::wait_replicas>},
+    {"http.listen", Kind::text,
+     [](Config& config, const std::string& text) {
+         config.http.listen = parse_listen_address(text);
+     },
+     is_same<&Config::http, &Http::listen>},
+    {"http.token", Kind::secret,
+     [](Config& config, const std::string& text) {
+         auto is_shown = [](char c) { return c > ' ' && c < 0x7F; };
+         if (text.size() < 16 || !std::all_of(text.begin(), text.end(), is_shown))
+             throw std::invalid_argument(
+                 "expected 16 or more letters, digits and signs without spaces");
+         config.http.token = text;
+     },
+     is_same<&Config::http, &Http::token>},
 };
 
 }  // namespace

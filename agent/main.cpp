@@ -2,6 +2,8 @@
 #include "agent/doctor/doctor.hpp"
 #include "agent/errors.hpp"
 #include "agent/explain/explain.hpp"
+#include "agent/http/http_server.hpp"
+#include "agent/http/operating_routes.hpp"
 #include "agent/log.hpp"
 #include "agent/output.hpp"
 #include "agent/replication_stream.hpp"
@@ -90,6 +92,7 @@ int run_agent(const Options& options) {
     Log log(options.is_verbose ? LogLevel::debug : LogLevel::info);
     log.info("walcast version={} config={} redis={}", WALCAST_VERSION, config.file,
              config.redis.address.shown());
+    Metrics metrics;
     Supervisor* running = nullptr;
     return run_loop(
         [&](asio::any_io_executor executor) -> asio::awaitable<void> {
@@ -104,9 +107,12 @@ int run_agent(const Options& options) {
                 };
                 return std::make_unique<ReplicationStream>(executor, std::move(settings));
             };
-            Supervisor supervisor(executor, config, load, open, sink, log);
+            Supervisor supervisor(executor, config, load, open, sink, metrics, log);
             running = &supervisor;
-            co_await supervisor.run();
+            HttpRoutes routes(config.http.token,
+                              operating_routes(metrics, config.source.heartbeat, WALCAST_VERSION));
+            HttpServer server(executor, config.http.listen, routes, log, {});
+            co_await run_together(supervisor.run(), server.run());
             running = nullptr;
         },
         [&] {

@@ -13,10 +13,11 @@
 namespace walcast {
 
 Pipeline::Pipeline(Settings settings, ChangeStream& stream, RuleBook& rules, Heartbeat& heartbeat,
-                   Log& log)
+                   Metrics& metrics, Log& log)
     : stream_(stream),
       rules_(rules),
       heartbeat_(heartbeat),
+      metrics_(metrics),
       log_(log),
       bad_rows_(settings.bad_rows),
       recording_(settings.recording),
@@ -31,6 +32,7 @@ void Pipeline::begin(const Stored& stored) {
     keep_rules_of(stored);
     if (recording_ != nullptr) recording_->begin(stored.position);
     taken_ = stored.position;
+    metrics_.rules = rules_.in_force->rules.size();
     auto position = stored.position;
     // With other options, or of other publications, another transaction may be the last one.
     if (stored.source.fingerprint != stream_.facts().source.fingerprint) position.last.reset();
@@ -129,6 +131,7 @@ void Pipeline::handle(const Event& event) {
         heartbeat_.committed(commit->end_lsn);
         received_ = std::max(received_, commit->end_lsn);
         has_whole_transaction_ = !builder_.is_empty();
+        ++metrics_.transactions;
     } else if (const auto* truncate = std::get_if<Truncate>(&event)) {
         add(*truncate);
     } else if (const auto* described = std::get_if<Described>(&event)) {
@@ -150,6 +153,7 @@ void Pipeline::add(const Change& change) {
                         ? std::exchange(repeated_id_, std::nullopt)
                         : numbering_->take(message_, change.action == Action::update ? 2 : 1);
     if (!first_id) return;
+    if (!is_repeated) count(change);
     try {
         by_rules(*first_id, [&] { builder_.add(change, *first_id); });
     } catch (const ValueError& error) {
@@ -163,6 +167,14 @@ void Pipeline::add(const Change& change) {
         described_ = Described{.relation = change.relation, .is_known = true};
     } catch (const SetupError& error) {
         fail(error);
+    }
+}
+
+void Pipeline::count(const Change& change) {
+    switch (change.action) {
+        case Action::insert: ++metrics_.inserts; break;
+        case Action::update: ++metrics_.updates; break;
+        case Action::remove: ++metrics_.deletes; break;
     }
 }
 
@@ -186,6 +198,7 @@ void Pipeline::set_aside(const Change& change, SyncId first_id, std::string_view
 void Pipeline::add(const Truncate& truncate) {
     auto first_id = numbering_->take(message_, static_cast<unsigned>(truncate.relations->size()));
     if (!first_id) return;
+    metrics_.truncates += truncate.relations->size();
     by_rules(*first_id, [&] {
         for (const auto* relation : *truncate.relations) router_.rules_of(*relation);
     });
@@ -221,6 +234,13 @@ Batch Pipeline::take_batch(Batch spare) {
     batch.after = taken_ = numbering_->position();
     if (!std::exchange(are_rules_noted_, true)) batch.rules = rules_.in_force->text;
     if (recording_ != nullptr) recording_->cut();
+    auto counts = builder_.take_counts();
+    metrics_.sync_actions += counts.actions;
+    metrics_.omitted += counts.omitted;
+    metrics_.unroutable += counts.unroutable;
+    metrics_.bad_rows += counts.set_aside;
+    metrics_.messages += batch.channels.size();
+    metrics_.spool_bytes = spool_.bytes();
     has_whole_transaction_ = false;
     for (const auto& notice : builder_.take_notices()) log_.warn("{}", notice);
     for (const auto& table : router_.take_unmatched())
@@ -239,6 +259,7 @@ bool Pipeline::take_rules() {
     try {
         put_in_force(std::exchange(rules_.due, nullptr), numbering_->position().sync_id + 1);
     } catch (const SetupError& error) {
+        ++metrics_.reloads_failed;
         log_.error("rules not reloaded, the old ones stay in force file={} error={}", file,
                    quoted(error.what()));
         return false;
@@ -262,6 +283,8 @@ void Pipeline::put_in_force(std::unique_ptr<const RuleSet> rules, SyncId from) {
     replace_rules(*rules);
     rules_.in_force = std::move(rules);
     are_rules_noted_ = false;
+    ++metrics_.reloads;
+    metrics_.rules = rules_.in_force->rules.size();
     log_.info("rules reloaded file={} rules={} from_sync_id={}", rules_.in_force->file,
               rules_.in_force->rules.size(), from);
 }

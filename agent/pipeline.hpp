@@ -5,6 +5,7 @@
 #include "agent/config.hpp"
 #include "agent/heartbeat.hpp"
 #include "agent/log.hpp"
+#include "agent/metrics.hpp"
 #include "agent/numbering.hpp"
 #include "agent/recording/recording.hpp"
 #include "agent/rules/router.hpp"
@@ -42,7 +43,7 @@ public:
 
     // All but `settings` must outlive the pipeline.
     Pipeline(Settings settings, ChangeStream& stream, RuleBook& rules, Heartbeat& heartbeat,
-             Log& log);
+             Metrics& metrics, Log& log);
 
     // What the sink holds: what comes after it is written. A transaction that was sent in part goes
     // on by the rules that it began with.
@@ -99,13 +100,14 @@ private:
     struct Replay {
         PgoutputStreaming::Commit commit;
         Spool::Reader reader;
-        std::string message;  // Of the commit's own.
+        std::string message = {};  // Of the commit's own.
         std::size_t relations_taken = 0;
     };
 
     void decode(std::string_view message, Lsn start);
     void handle(const Event& event);
     void sort(const WalData& data);
+    void count(const Change& change);
     void fail(const SetupError& error);
     void set_aside(const Change& change, SyncId first_id, std::string_view why);
     void add(const Change& change);
@@ -120,6 +122,7 @@ private:
     ChangeStream& stream_;
     RuleBook& rules_;
     Heartbeat& heartbeat_;
+    Metrics& metrics_;
     Log& log_;
     BadRows bad_rows_;
     RecordingWriter* recording_;

@@ -326,12 +326,26 @@ asio::awaitable<bool> ReplicationStream::is_stopping() {
     co_return false;
 }
 
-asio::awaitable<void> ReplicationStream::emit(std::string prefix, std::string content) {
-    auto emitting = ask_beside();
-    co_await emitting.open();
-    auto sql = fmt::format("SELECT pg_logical_emit_message(true, {}, {})", quote_literal(prefix),
-                           quote_literal(content));
-    co_await emitting.query(std::move(sql), "emit a logical message");
+// With one more column, if any.
+asio::awaitable<ChangeStream::Wal> ReplicationStream::ask_wal(std::string beside) {
+    auto asking = ask_beside();
+    co_await asking.open();
+    auto sql = fmt::format(
+        "SELECT pg_current_wal_lsn(), pg_current_wal_lsn() - restart_lsn, safe_wal_size{} FROM "
+        "(SELECT) AS once LEFT JOIN pg_replication_slots ON slot_name = {}",
+        beside, quote_literal(settings_.slot));
+    auto rows = co_await asking.query(std::move(sql), "ask how far the log is");
+    const auto& row = rows.at(0);
+    Wal wal{.end = parse_lsn(row[0]).value_or(Lsn{})};
+    if (!row[1].empty()) wal.retained_bytes = to_number<std::int64_t>(row[1]);
+    if (!row[2].empty()) wal.safe_bytes = to_number<std::int64_t>(row[2]);
+    co_return wal;
+}
+
+asio::awaitable<ChangeStream::Wal> ReplicationStream::emit(std::string prefix,
+                                                           std::string content) {
+    return ask_wal(fmt::format(", pg_logical_emit_message(true, {}, {})", quote_literal(prefix),
+                               quote_literal(content)));
 }
 
 ReplicationStream::Settings stream_settings(const Config& config) {

@@ -45,7 +45,8 @@ public:
     asio::awaitable<TableDescription> describe(Relation relation, std::uint32_t xid) override;
     asio::awaitable<bool> has_slot() override;
     asio::awaitable<bool> is_stopping() override;
-    asio::awaitable<void> emit(std::string prefix, std::string content) override;
+    asio::awaitable<Wal> wal() override { return ask_wal(""); }
+    asio::awaitable<Wal> emit(std::string prefix, std::string content) override;
 
 private:
     void start_recording();
@@ -54,6 +55,7 @@ private:
     asio::awaitable<void> check_publications();
     asio::awaitable<void> read_catalog();
     PgConnection ask_beside();
+    asio::awaitable<Wal> ask_wal(std::string beside);
     asio::awaitable<void> list_tables(PgConnection& connection);
     asio::awaitable<std::vector<StreamFacts::Published>> list_all(PgConnection& connection) const;
     std::string pgoutput_command();

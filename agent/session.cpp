@@ -32,16 +32,17 @@ static constexpr milliseconds hold_up_max{5000};
 
 Session::Session(asio::any_io_executor executor, Settings settings,
                  std::unique_ptr<ChangeStream> stream, RuleBook& rules, Sink& sink, Memory& memory,
-                 Log& log)
+                 Metrics& metrics, Log& log)
     : executor_(executor),
       stream_(std::move(stream)),
       sink_(sink),
       rules_(rules),
       memory_(memory),
+      metrics_(metrics),
       log_(log),
       settings_(std::move(settings)),
       heartbeat_(random_epoch()),
-      pipeline_(settings_.pipeline, *stream_, rules, heartbeat_, log),
+      pipeline_(settings_.pipeline, *stream_, rules, heartbeat_, metrics, log),
       queue_(executor),
       progress_(settings_.confirm_delay),
       started_(executor),
@@ -53,7 +54,7 @@ asio::awaitable<void> Session::run() {
     auto starting = stream_->start();  // The slot is the lock: take it first.
     auto is_in_time = co_await within(settings_.limits.connect, std::move(starting));
     if (!is_in_time) throw PgError("postgres: no answer while connecting");
-    has_started_ = true;
+    has_started_ = metrics_.is_postgres_connected = true;
     co_await run_together(read(), publish(), report(), beat());  // Ends with the first error.
     co_await finish();
     if (pipeline_.failure()) std::rethrow_exception(pipeline_.failure());
@@ -197,7 +198,10 @@ bool Session::is_push_due() const {
 asio::awaitable<void> Session::push() {
     auto batch = pipeline_.take_batch(queue_.spare());
     idle_pushed_at_ = Clock::now();
+    if (!batch.messages.empty())
+        metrics_.batch_bytes.observe(static_cast<double>(batch.bytes.size()));
     co_await queue_.push(std::move(batch));
+    measure_queue();
 }
 
 // --- rules ---
@@ -248,7 +252,8 @@ asio::awaitable<void> Session::publish() {
         } catch (const SinkError& error) {
             why = error.what();
         }
-        is_attached_ = false;
+        is_attached_ = metrics_.is_redis_connected = false;
+        ++metrics_.redis_losses;
         progress_.sink_lost();
         if (std::exchange(was_useful_, false)) backoff.reset();
         auto wait = backoff.next();
@@ -264,6 +269,7 @@ static Result in_time(std::optional<Result> result) {
 }
 
 asio::awaitable<void> Session::attach() {
+    sent_at_.clear();
     auto connecting = sink_.connect();
     auto stored = in_time(co_await within(settings_.limits.connect, std::move(connecting)));
     refuse_older_timeline(stored, stream_->facts());
@@ -281,7 +287,7 @@ asio::awaitable<void> Session::attach() {
         log_.info("sink back sync_id={} lsn={}", stored->position.sync_id, stored->position.lsn);
         accept(stored->position, is_durable);
     }
-    is_attached_ = true;
+    is_attached_ = metrics_.is_redis_connected = true;
 }
 
 asio::awaitable<bool> Session::adopt() {
@@ -311,6 +317,7 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
         found.source = facts.source;
         log_.warn("new epoch={} sync_id={} reason={}", found.position.epoch, found.position.sync_id,
                   quoted(*reason));
+        ++metrics_.epochs;
         memory_.gap.reset();
     } else {
         found = std::move(*stored);
@@ -323,6 +330,8 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
               position.lsn, position.epoch, position.sync_id, rules_.in_force->rules.size());
     memory_.is_working = true;
     memory_.is_standby = false;
+    ++metrics_.sessions;
+    metrics_.state = Metrics::State::active;
     queue_.begin_at(position);
     accept(position, is_durable);
     tables_listed_at_ = Clock::now();
@@ -333,6 +342,7 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
 asio::awaitable<void> Session::send() {
     for (;;) {
         const auto* batch = co_await queue_.next_to_send();
+        sent_at_.push_back(Clock::now());
         co_await sink_.send(*batch);
     }
 }
@@ -344,13 +354,37 @@ asio::awaitable<void> Session::receive_answers() {
         auto accepting = sink_.accepted();
         auto is_durable = co_await within(settings_.limits.accept, std::move(accepting));
         if (!is_durable) throw SinkError("sink: a batch was not accepted in time");
+        measure(queue_.oldest_sent());
         auto position = queue_.accepted();
+        measure_queue();
         was_useful_ = true;
         moved_at_ = Clock::now();
         log_.debug("accepted sync_id={} lsn={}", position.sync_id, position.lsn);
         if (queue_.is_empty()) accepted_.raise();
         accept(position, *is_durable);
     }
+}
+
+void Session::measure(const Batch& accepted) {
+    auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
+    ++metrics_.batches;
+    metrics_.accepted_at = Clock::now();
+    metrics_.batch_seconds.observe(seconds(*metrics_.accepted_at - sent_at_.front()));
+    sent_at_.pop_front();
+    if (accepted.messages.empty()) return;
+    auto lag = Clock::unix_now() - accepted.messages.back().transaction.commit_time;
+    metrics_.commit_seconds.observe(std::max(0.0, seconds(lag)));
+}
+
+void Session::measure(const ChangeStream::Wal& wal) {
+    metrics_.wal_end = wal.end;
+    metrics_.slot_retained_bytes = wal.retained_bytes;
+    metrics_.slot_safe_bytes = wal.safe_bytes;
+}
+
+void Session::measure_queue() {
+    metrics_.queue_batches = queue_.size();
+    metrics_.queue_bytes = queue_.bytes();
 }
 
 // The position is in the sink: Postgres may forget what lies before it, once that is durable.
@@ -365,7 +399,15 @@ void Session::accept(const Position& position, bool is_durable) {
                 position.lsn);
     }
     progress_.accepted(position.lsn, is_durable, Clock::now());
-    heartbeat_.accepted(position.lsn, Clock::now());
+    metrics_.is_durable = is_durable;
+    metrics_.sync_id = position.sync_id;
+    metrics_.accepted_lsn = position.lsn;
+    metrics_.received_lsn = std::max(pipeline_.received(), position.lsn);
+    if (heartbeat_.accepted(position.lsn, Clock::now())) {
+        ++metrics_.heartbeats_returned;
+        metrics_.heartbeat_returned_at = heartbeat_.returned_at();
+        metrics_.heartbeat_seconds = std::chrono::duration<double>(heartbeat_.round_trip()).count();
+    }
     if (asked_ && progress_.confirmed() >= *asked_) {
         asked_.reset();
         report_due_.raise();
@@ -408,13 +450,15 @@ void Session::expect_life() {
 StandbyStatus Session::status() {
     auto now = Clock::now();
     progress_.advance(now);
+    metrics_.confirmed_lsn = progress_.confirmed();
+    metrics_.received_lsn = std::max(pipeline_.received(), progress_.confirmed());
     // Only a server that has been silent for a while is asked for a sign of life, and once.
     auto timeout = stream_->facts().wal_sender_timeout;
     auto is_asking = timeout.count() > 0 && silent_since_ && now - *silent_since_ > timeout / 3 &&
                      answer_asked_at_ <= *silent_since_;
     if (is_asking) answer_asked_at_ = now;
-    return {.received = std::max(pipeline_.received(), progress_.confirmed()),
-            .confirmed = progress_.confirmed(),
+    return {.received = metrics_.received_lsn,
+            .confirmed = metrics_.confirmed_lsn,
             .now = std::chrono::time_point_cast<std::chrono::microseconds>(Clock::unix_now()),
             .is_reply_requested = is_asking};
 }
@@ -447,7 +491,8 @@ asio::awaitable<void> Session::beat() {
     while (!pipeline_.has_begun() || interval.count() == 0) co_await beat_due_.wait();
     for (;; co_await sleep_for(interval)) {
         if (Clock::now() - tables_listed_at_ >= tables_interval) co_await list_tables_again();
-        if (heartbeat_.is_out()) {
+        auto is_out = heartbeat_.is_out();
+        if (is_out) {
             auto age =
                 std::chrono::duration_cast<milliseconds>(Clock::now() - *heartbeat_.sent_at());
             if (age > 3 * interval && !std::exchange(is_late, true))
@@ -455,19 +500,26 @@ asio::awaitable<void> Session::beat() {
                     "heartbeat not back after={}ms confirmed={}: we are that far behind, or its "
                     "messages are kept from us",
                     age.count(), progress_.confirmed());
-            continue;
+        } else if (std::exchange(is_late, false)) {
+            log_.info("heartbeat back");
         }
-        if (std::exchange(is_late, false)) log_.info("heartbeat back");
-        auto content = heartbeat_.send(Clock::now());
         std::string why;
         try {
-            auto emitting = stream_->emit(std::string(Heartbeat::prefix), std::move(content));
-            if (!co_await within(settings_.limits.connect, std::move(emitting))) why = "no answer";
+            auto asking = is_out ? stream_->wal()
+                                 : stream_->emit(std::string(Heartbeat::prefix),
+                                                 heartbeat_.send(Clock::now()));
+            auto wal = co_await within(settings_.limits.connect, std::move(asking));
+            if (wal)
+                measure(*wal);
+            else
+                why = "no answer";
         } catch (const PgError& error) {
             why = error.what();
         } catch (const SetupError& error) {
             why = error.what();
         }
+        if (is_out) continue;
+        if (why.empty()) ++metrics_.heartbeats_sent;
         if (!why.empty()) heartbeat_.failed();
         if (why.empty() == is_failing) {
             is_failing = !why.empty();

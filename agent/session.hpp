@@ -5,12 +5,14 @@
 #include "agent/clock.hpp"
 #include "agent/heartbeat.hpp"
 #include "agent/log.hpp"
+#include "agent/metrics.hpp"
 #include "agent/pipeline.hpp"
 #include "agent/progress.hpp"
 #include "agent/rules/rule_book.hpp"
 #include "sinks/sink.hpp"
 
 #include <chrono>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -45,7 +47,7 @@ public:
 
     // All but `settings` and `stream` must outlive the session.
     Session(asio::any_io_executor executor, Settings settings, std::unique_ptr<ChangeStream> stream,
-            RuleBook& rules, Sink& sink, Memory& memory, Log& log);
+            RuleBook& rules, Sink& sink, Memory& memory, Metrics& metrics, Log& log);
 
     // Ends with the first error, or, after `stop`, when all that was read is in and confirmed.
     asio::awaitable<void> run();
@@ -83,6 +85,9 @@ private:
     asio::awaitable<void> send();
     asio::awaitable<void> receive_answers();
     void accept(const Position& position, bool is_durable);
+    void measure(const Batch& accepted);
+    void measure(const ChangeStream::Wal& wal);
+    void measure_queue();
 
     // Both.
     asio::awaitable<void> report();
@@ -100,6 +105,7 @@ private:
     Sink& sink_;
     RuleBook& rules_;
     Memory& memory_;
+    Metrics& metrics_;
     Log& log_;
     Settings settings_;
     Heartbeat heartbeat_;
@@ -111,6 +117,7 @@ private:
     bool has_started_ = false;
     bool is_attached_ = false;
     bool was_useful_ = false;  // This connection to the sink: it has accepted a batch.
+    std::deque<Clock::time_point> sent_at_;  // The batches that await their answers.
     Clock::time_point idle_pushed_at_;
 
     Signal report_due_;

@@ -21,7 +21,7 @@ static constexpr milliseconds working_min{1000};
 static constexpr milliseconds reload_interval{100};
 
 Supervisor::Supervisor(asio::any_io_executor executor, const Config& config, Load load,
-                       OpenStream open, Sink& sink, Log& log)
+                       OpenStream open, Sink& sink, Metrics& metrics, Log& log)
     : executor_(executor),
       config_(config),
       load_(std::move(load)),
@@ -29,6 +29,7 @@ Supervisor::Supervisor(asio::any_io_executor executor, const Config& config, Loa
       channel_prefix_(config.channel_prefix),
       rules_{.in_force = RuleSet::of(config), .due = nullptr},
       sink_(sink),
+      metrics_(metrics),
       log_(log),
       stop_(executor),
       reload_(executor) {}
@@ -59,7 +60,7 @@ asio::awaitable<void> Supervisor::run_session() {
                                .heartbeat = source.heartbeat,
                                .limits = {}};
     session_ = std::make_unique<Session>(executor_, std::move(settings), open_(is_streaming),
-                                         rules_, sink_, memory_, log_);
+                                         rules_, sink_, memory_, metrics_, log_);
     co_await run_together(session_->run(), watch_for_stop(*session_));
 }
 
@@ -79,6 +80,7 @@ void Supervisor::read_rules() {
         config = load_();
         expect_no_control(config, config_.redis.prefix);  // Which stays, whatever the file says.
     } catch (const ConfigError& error) {
+        ++metrics_.reloads_failed;
         log_.error("rules not reloaded, the old ones stay in force error={}", quoted(error.what()));
         return;
     }
@@ -108,6 +110,8 @@ asio::awaitable<void> Supervisor::run_sessions() {
     while (!is_stopping_) {
         std::string why;
         milliseconds wait{0};
+        auto state = Metrics::State::starting;
+        auto* ended_by = &metrics_.sessions_ended_by_postgres;
         memory_.is_working = false;
         auto began_at = Clock::now();
         try {
@@ -116,6 +120,7 @@ asio::awaitable<void> Supervisor::run_sessions() {
             if (!memory_.is_standby)
                 log_.info("standby slot={} reason={}", config_.source.slot, quoted(error.what()));
             memory_.is_standby = true;
+            state = Metrics::State::standby;
             wait = standby_interval;
         } catch (const SpoolError& error) {
             // The server spills them itself then, and sends them all again.
@@ -128,14 +133,20 @@ asio::awaitable<void> Supervisor::run_sessions() {
             why = error.what();
         } catch (const PositionMoved& error) {
             why = error.what();
+            ended_by = &metrics_.sessions_ended_by_redis;
         } catch (const SinkError& error) {
             why = error.what();
+            ended_by = &metrics_.sessions_ended_by_redis;
         } catch (const boost::system::system_error& error) {
             why = error.what();
         }
         session_.reset();
+        metrics_.is_postgres_connected = metrics_.is_redis_connected = false;
+        metrics_.queue_batches = metrics_.queue_bytes = 0;
+        metrics_.state = state;
         if (is_stopping_) break;
         if (!why.empty()) {
+            ++*ended_by;
             // One that ends as soon as it has begun would do so again.
             auto has_worked = memory_.is_working && Clock::now() - began_at > working_min;
             if (has_worked) backoff.reset();

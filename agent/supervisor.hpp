@@ -3,6 +3,7 @@
 #include "agent/change_stream.hpp"
 #include "agent/config.hpp"
 #include "agent/log.hpp"
+#include "agent/metrics.hpp"
 #include "agent/session.hpp"
 #include "sinks/sink.hpp"
 
@@ -21,7 +22,7 @@ public:
 
     // All must outlive the supervisor.
     Supervisor(asio::any_io_executor executor, const Config& config, Load load, OpenStream open,
-               Sink& sink, Log& log);
+               Sink& sink, Metrics& metrics, Log& log);
 
     // Returns after `stop`. Throws ConfigError, SetupError, DecodeError, Fenced.
     asio::awaitable<void> run();
@@ -46,6 +47,7 @@ private:
     std::string channel_prefix_;  // Of the rules read last.
     RuleBook rules_;
     Sink& sink_;
+    Metrics& metrics_;
     Log& log_;
     Session::Memory memory_;
     std::unique_ptr<Session> session_;  // The one that runs.

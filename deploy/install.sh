@@ -9,9 +9,9 @@ packages_of() {
     case $1 in
         build) echo g++ cmake ninja-build pkg-config libpq-dev libboost1.81-dev libboost-url1.81-dev libfmt-dev \
                     libspdlog-dev libhiredis-dev libssl-dev libcli11-dev libtomlplusplus-dev libxxhash-dev \
-                    libsimdjson-dev ;;
+                    libsimdjson-dev prometheus-cpp-dev ;;
         demo) echo postgresql-15 postgresql-client-15 redis-server redis-tools ;;
-        test) packages_of demo; echo postgresql-15-wal2json libgtest-dev python3 python3-pytest python3-psycopg2 python3-redis strace \
+        test) packages_of demo; echo postgresql-15-wal2json libgtest-dev python3 python3-pytest python3-psycopg2 python3-redis python3-yaml strace \
                    libfaketime iproute2 iptables ;;
         fuzz) echo clang libclang-rt-14-dev python3 ;;
         # npm brings 400 packages (48 MB); where nodejs is from elsewhere it has one of its own, which Debian's conflicts with.

@@ -151,7 +151,9 @@ static asio::awaitable<void> show_stream(PgConnection& connection, std::string c
                                             .batches = {},
                                             .recording = recording},
                                .limits = {.connect = std::chrono::hours{24}}};
-    Session session(executor, std::move(settings), std::move(stream), rules, sink, memory, log);
+    Metrics metrics;  // Nobody asks.
+    Session session(executor, std::move(settings), std::move(stream), rules, sink, memory, metrics,
+                    log);
     co_await run_together(session.run(), output.wait_until_closed(),
                           protect_writes(connection, name));
 }

@@ -74,6 +74,32 @@ bytea = "base64"
     EXPECT_EQ(config.values.bytes, JsonPolicy::Bytes::base64);
 }
 
+TEST(Config, ListensOnThisMachineUnlessTold) {
+    EXPECT_EQ(parse("").http.listen.text, "127.0.0.1:7654");
+    EXPECT_TRUE(parse("[http]\nlisten = \"\"").http.listen.is_off());
+    EXPECT_EQ(parse("http = { listen = \"unix:/run/w\" }").http.listen.path, "/run/w");
+}
+
+TEST(Config, WantsATokenWhereOthersCanAsk) {
+    auto error = error_of<ConfigError>([] { parse("[http]\nlisten = \"0.0.0.0:7654\""); });
+    EXPECT_EQ(
+        error,
+        "walcast.toml: [http] listen = \"0.0.0.0:7654\" can be reached from other machines: it "
+        "needs a token, as WALCAST_HTTP_TOKEN or [http] token, for all but /livez and "
+        "/readyz");
+
+    auto config =
+        parse("[http]\nlisten = \"0.0.0.0:7654\"", {{"WALCAST_HTTP_TOKEN", "0123456789abcdef"}});
+    EXPECT_EQ(config.http.token, "0123456789abcdef");
+}
+
+TEST(Config, DoesNotRepeatATokenThatWillNotDo) {
+    auto error = error_of<ConfigError>([] { parse("[http]\ntoken = \"hunter2\""); });
+
+    EXPECT_EQ(error.find("hunter2"), std::string::npos);
+    EXPECT_NE(error.find("16 or more"), std::string::npos);
+}
+
 TEST(Config, RefusesAKeyOfEndlessParts) {
     std::string text;
     for (auto i = 0; i < 100'000; ++i) text += "a.";
@@ -506,7 +532,9 @@ TEST(Config, EachSettingIsComparedWithItself) {
                                              {"redis.history.length", "7"},
                                              {"redis.history.age", "7s"},
                                              {"redis.confirm_delay", "2s"},
-                                             {"redis.wait_replicas", "1"}};
+                                             {"redis.wait_replicas", "1"},
+                                             {"http.listen", "127.0.0.1:1"},
+                                             {"http.token", "0123456789abcdef"}};
     for (const auto& key : config_keys()) {
         if (key.path == "redis.channel_prefix") continue;  // Replaced with the rules.
         Config before;

@@ -459,7 +459,8 @@ def config(postgres, redis, rules, **overrides):
 
     `postgres` and `redis` are servers or URLs. A rule is a dict of its keys. Overrides:
     db, slot, publication, plugin, format_version, streaming, spool, origin, bad_rows, heartbeat, prefix, channel_prefix,
-    wait_replicas, confirm_delay, history (a dict of length and age), values (a dict of numbers and bytea).
+    wait_replicas, confirm_delay, history (a dict of length and age), values (a dict of numbers and bytea), http (a dict of
+    listen and token; nothing listens unless told, since many agents run at once).
     """
     source = {"url": postgres if isinstance(postgres, str) else postgres.url(overrides.pop("db", "postgres"))}
     for key, default in (("slot", "walcast"), ("publication", "walcast"), ("plugin", None), ("format_version", None),
@@ -473,8 +474,10 @@ def config(postgres, redis, rules, **overrides):
         if key in overrides:
             target[key] = overrides.pop(key)
     values = overrides.pop("values", None)
+    http = overrides.pop("http", {"listen": ""})
     assert not overrides, f"unknown overrides: {overrides}"
-    sections = [_table("[source]", source), _table("[redis]", target)] + [_table("[[rule]]", rule) for rule in rules]
+    sections = [_table("[source]", source), _table("[redis]", target), _table("[http]", http)]
+    sections += [_table("[[rule]]", rule) for rule in rules]
     sections += [_table("[values]", values)] if values else []
     return "\n".join(sections)
 

@@ -1,0 +1,76 @@
+#include "agent/http/http_routes.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace walcast {
+
+static std::string_view reason_of(unsigned status) {
+    switch (status) {
+        case 200: return "OK";
+        case 400: return "Bad Request";
+        case 401: return "Unauthorized";
+        case 404: return "Not Found";
+        case 405: return "Method Not Allowed";
+        case 408: return "Request Timeout";
+        case 413: return "Content Too Large";
+        case 431: return "Request Header Fields Too Large";
+        case 500: return "Internal Server Error";
+        case 503: return "Service Unavailable";
+        default: return "";
+    }
+}
+
+std::string http_text(const HttpResponse& response, bool has_body, Connection connection) {
+    auto text = fmt::format(
+        "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
+        "Connection: {}\r\n",
+        response.status, reason_of(response.status), response.content_type, response.body.size(),
+        connection == Connection::kept ? "keep-alive" : "close");
+    if (!response.header.empty()) text += response.header + "\r\n";
+    text += "\r\n";
+    if (has_body) text += response.body;
+    return text;
+}
+
+static bool takes(const HttpRoute& route, std::string_view method) {
+    return method == route.method || (method == "HEAD" && route.method == "GET");
+}
+
+// In a time that tells nothing of the token but its length.
+static bool is_same(std::string_view a, std::string_view b) {
+    if (a.size() != b.size()) return false;
+    unsigned difference = 0;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]);
+    return difference == 0;
+}
+
+bool HttpRoutes::is_permitted(const HttpRoute& route, std::string_view authorization) const {
+    if (token_.empty() || route.access == HttpRoute::Access::open) return true;
+    constexpr std::string_view scheme = "bearer ";  // In whatever case.
+    auto is_bearer = authorization.size() >= scheme.size() &&
+                     std::equal(scheme.begin(), scheme.end(), authorization.begin(),
+                                [](char a, char b) { return a == (b == ' ' ? b : (b | 0x20)); });
+    return is_bearer && is_same(authorization.substr(scheme.size()), token_);
+}
+
+std::variant<const HttpRoute*, HttpResponse> HttpRoutes::find(const HttpRequest& request) const {
+    std::string allowed;
+    for (const auto& route : routes_) {
+        if (route.path != request.path) continue;
+        if (!is_permitted(route, request.authorization))
+            return HttpResponse{.status = 401,
+                                .body = "a bearer token is needed: [http] token\n",
+                                .header = "WWW-Authenticate: Bearer"};
+        if (takes(route, request.method)) return &route;
+        allowed += fmt::format("{}{}", allowed.empty() ? "Allow: " : ", ", route.method);
+        if (route.method == "GET") allowed += ", HEAD";
+    }
+    if (!allowed.empty())
+        return HttpResponse{.status = 405, .body = "method not allowed\n", .header = allowed};
+    return HttpResponse{.status = 404, .body = "not found\n"};
+}
+
+}  // namespace walcast

@@ -1,0 +1,86 @@
+#include "agent/http/http_routes.hpp"
+
+#include <gtest/gtest.h>
+
+namespace walcast {
+
+static constexpr auto token = "0123456789abcdef";
+
+static asio::awaitable<HttpResponse> nothing() {
+    co_return HttpResponse{};
+}
+
+static HttpRoutes routes_with(const std::string& with_token) {
+    using Access = HttpRoute::Access;
+    auto handler = [](const HttpRequest&) { return nothing(); };
+    return {with_token,
+            {{"GET", "/open", Access::open, handler},
+             {"GET", "/closed", Access::by_token, handler},
+             {"POST", "/closed", Access::by_token, handler}}};
+}
+
+// The status that a request gets, or 0 and which route takes it.
+static std::string taken(const HttpRoutes& routes, const HttpRequest& request) {
+    auto found = routes.find(request);
+    if (const auto* response = std::get_if<HttpResponse>(&found))
+        return std::to_string(response->status) +
+               (response->header.empty() ? "" : " " + response->header);
+    const auto* route = std::get<const HttpRoute*>(found);
+    return std::string(route->method) + " " + std::string(route->path);
+}
+
+TEST(HttpRoutes, FindWhoAnswers) {
+    auto routes = routes_with("");
+
+    EXPECT_EQ(taken(routes, {.method = "GET", .path = "/open"}), "GET /open");
+    EXPECT_EQ(taken(routes, {.method = "HEAD", .path = "/open"}), "GET /open");
+    EXPECT_EQ(taken(routes, {.method = "GET", .path = "/closed"}), "GET /closed");
+    EXPECT_EQ(taken(routes, {.method = "POST", .path = "/closed"}), "POST /closed");
+}
+
+TEST(HttpRoutes, RefuseOtherPathsAndMethods) {
+    auto routes = routes_with("");
+
+    for (const auto* path : {"/", "", "/open/", "/ope", "/OPEN", "open", "*", "//open"})
+        EXPECT_EQ(taken(routes, {.method = "GET", .path = path}), "404") << path;
+    EXPECT_EQ(taken(routes, {.method = "POST", .path = "/open"}), "405 Allow: GET, HEAD");
+    EXPECT_EQ(taken(routes, {.method = "get", .path = "/open"}), "405 Allow: GET, HEAD");
+    EXPECT_EQ(taken(routes, {.method = "PUT", .path = "/closed"}), "405 Allow: GET, HEAD, POST");
+}
+
+TEST(HttpRoutes, WantTheTokenWhereThereIsOne) {
+    auto routes = routes_with(token);
+    auto with = [&](const std::string& authorization) {
+        return taken(routes, {.method = "GET", .path = "/closed", .authorization = authorization});
+    };
+    constexpr auto refused = "401 WWW-Authenticate: Bearer";
+
+    EXPECT_EQ(with("Bearer 0123456789abcdef"), "GET /closed");
+    EXPECT_EQ(with("bearer 0123456789abcdef"), "GET /closed");
+    for (const auto* wrong :
+         {"", "Bearer", "Bearer ", "Bearer 0123456789abcdeg", "Bearer 0123456789abcde",
+          "Bearer 0123456789abcdef0", "Basic 0123456789abcdef", "0123456789abcdef",
+          "Bearer  0123456789abcdef"})
+        EXPECT_EQ(with(wrong), refused) << wrong;
+    EXPECT_EQ(taken(routes, {.method = "PUT", .path = "/closed"}), refused);
+    EXPECT_EQ(taken(routes, {.method = "GET", .path = "/open"}), "GET /open");
+}
+
+TEST(HttpText, IsAWholeResponse) {
+    HttpResponse response{.status = 405, .body = "no\n", .header = "Allow: GET"};
+
+    EXPECT_EQ(http_text(response, true, Connection::closed),
+              "HTTP/1.1 405 Method Not Allowed\r\nContent-Type: text/plain; charset=utf-8\r\n"
+              "Content-Length: 3\r\nCache-Control: no-store\r\nConnection: close\r\n"
+              "Allow: GET\r\n\r\nno\n");
+}
+
+TEST(HttpText, HasNoBodyForHeadButItsLength) {
+    auto text = http_text({.body = "12345"}, false, Connection::kept);
+
+    EXPECT_NE(text.find("Content-Length: 5\r\n"), std::string::npos);
+    EXPECT_NE(text.find("Connection: keep-alive\r\n"), std::string::npos);
+    EXPECT_TRUE(text.ends_with("\r\n\r\n"));
+}
+
+}  // namespace walcast
