@@ -1,7 +1,6 @@
 #include "agent/clock.hpp"
 
 #include <cassert>
-#include <utility>
 
 namespace walcast {
 
@@ -21,12 +20,16 @@ Clock::Simulation::~Simulation() {
     virtual_.reset();
 }
 
-bool Clock::Simulation::move_on() {
+std::optional<Clock::time_point> Clock::Simulation::next() const {
     constexpr std::chrono::hours never{24 * 365};  // Signals wait until the end of time.
-    auto until_next = std::exchange(virtual_->until_next, std::nullopt);
-    if (!until_next || *until_next > never) return false;
-    virtual_->now += *until_next;
-    return true;
+    if (!virtual_->until_next || *virtual_->until_next > never) return std::nullopt;
+    return virtual_->now + *virtual_->until_next;
+}
+
+void Clock::Simulation::move_to(time_point time) {
+    assert(time >= virtual_->now);
+    virtual_->now = time;
+    virtual_->until_next.reset();
 }
 
 Clock::duration ClockTraits::to_wait_duration(const Clock::duration& duration) {

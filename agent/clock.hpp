@@ -33,9 +33,11 @@ public:
         Simulation(const Simulation&) = delete;
         Simulation& operator=(const Simulation&) = delete;
 
-        // To when the loop's next timer is due, once the loop has been polled since the last move.
-        // False when none ever is.
-        bool move_on();
+        // When the next timer is due of the loop that was polled last, since the last move. Nothing
+        // when none ever is.
+        std::optional<time_point> next() const;
+
+        void move_to(time_point time);
     };
 
 private:
@@ -48,7 +50,8 @@ private:
 };
 
 // What Asio waits for, given how long a timer still has: in a simulation not at all, so that a loop
-// that is polled looks at its timers each time.
+// that is polled looks at its timers each time. Nearly so: the kernel is free to be late with a
+// timer that is due. For that a simulation brings its own (tests/simulation/kernel.cpp).
 struct ClockTraits {
     static Clock::duration to_wait_duration(const Clock::duration& duration);
     static Clock::duration to_wait_duration(const Clock::time_point& time) {

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace walcast {
 
@@ -15,28 +17,36 @@ class Log {
 public:
     explicit Log(LogLevel level);
 
+    // For those who want the lines themselves.
+    using Write = std::function<void(LogLevel level, const std::string& line)>;
+    Log(LogLevel level, Write write) : level_(level), write_(std::move(write)) {}
+
     template <typename... Arguments>
     void debug(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-        if (level_ > LogLevel::debug) return;
-        write(LogLevel::debug, fmt::format(format, std::forward<Arguments>(arguments)...));
+        log(LogLevel::debug, format, std::forward<Arguments>(arguments)...);
     }
     template <typename... Arguments>
     void info(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-        write(LogLevel::info, fmt::format(format, std::forward<Arguments>(arguments)...));
+        log(LogLevel::info, format, std::forward<Arguments>(arguments)...);
     }
     template <typename... Arguments>
     void warn(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-        write(LogLevel::warn, fmt::format(format, std::forward<Arguments>(arguments)...));
+        log(LogLevel::warn, format, std::forward<Arguments>(arguments)...);
     }
     template <typename... Arguments>
     void error(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-        write(LogLevel::error, fmt::format(format, std::forward<Arguments>(arguments)...));
+        log(LogLevel::error, format, std::forward<Arguments>(arguments)...);
     }
 
 private:
-    void write(LogLevel level, const std::string& line);
+    template <typename... Arguments>
+    void log(LogLevel level, fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+        if (level >= level_)
+            write_(level, fmt::format(format, std::forward<Arguments>(arguments)...));
+    }
 
     LogLevel level_;
+    Write write_;
 };
 
 // A field's value in quotes, on one line.

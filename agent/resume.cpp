@@ -2,11 +2,11 @@
 
 #include "agent/clock.hpp"
 #include "agent/errors.hpp"
+#include "agent/random.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <random>
 
 namespace walcast {
 
@@ -51,9 +51,8 @@ std::optional<std::string> find_gap(const std::optional<Stored>& stored, const S
 
 std::string random_epoch() {
     constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuvwxyz";
-    std::random_device random;
     std::string epoch;
-    for (auto i = 0; i < 8; ++i) epoch += digits[random() % digits.size()];
+    for (auto i = 0; i < 8; ++i) epoch += digits[Random::bits() % digits.size()];
     return epoch;
 }
 

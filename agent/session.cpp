@@ -3,6 +3,7 @@
 #include "agent/backoff.hpp"
 #include "agent/concurrency.hpp"
 #include "agent/errors.hpp"
+#include "agent/random.hpp"
 #include "agent/resume.hpp"
 #include "agent/table_warnings.hpp"
 
@@ -11,7 +12,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <random>
 
 namespace walcast {
 
@@ -242,7 +242,7 @@ void Session::warn_of_tables() {
 // --- to the sink ---
 
 asio::awaitable<void> Session::publish() {
-    Backoff backoff({}, std::random_device{}());
+    Backoff backoff({}, Random::bits());
     for (;;) {
         std::string why;
         try {

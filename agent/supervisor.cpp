@@ -3,11 +3,10 @@
 #include "agent/backoff.hpp"
 #include "agent/config_keys.hpp"
 #include "agent/errors.hpp"
+#include "agent/random.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include <random>
 
 namespace walcast {
 
@@ -21,7 +20,8 @@ static constexpr milliseconds working_min{1000};
 static constexpr milliseconds reload_interval{100};
 
 Supervisor::Supervisor(asio::any_io_executor executor, const Config& config, Load load,
-                       OpenStream open, Sink& sink, Metrics& metrics, Log& log)
+                       OpenStream open, Sink& sink, Metrics& metrics, Log& log,
+                       BatchBuilder::Limits batches)
     : executor_(executor),
       config_(config),
       load_(std::move(load)),
@@ -31,6 +31,7 @@ Supervisor::Supervisor(asio::any_io_executor executor, const Config& config, Loa
       sink_(sink),
       metrics_(metrics),
       log_(log),
+      batches_(batches),
       stop_(executor),
       reload_(executor) {}
 
@@ -55,7 +56,7 @@ asio::awaitable<void> Supervisor::run_session() {
                                             .spool = source.spool,
                                             .bad_rows = source.bad_rows,
                                             .without_id = Router::without_id_of(source.plugin),
-                                            .batches = {}},
+                                            .batches = batches_},
                                .confirm_delay = config_.confirm_delay,
                                .heartbeat = source.heartbeat,
                                .limits = {}};
@@ -106,7 +107,7 @@ asio::awaitable<void> Supervisor::run() {
 }
 
 asio::awaitable<void> Supervisor::run_sessions() {
-    Backoff backoff({}, std::random_device{}());
+    Backoff backoff({}, Random::bits());
     while (!is_stopping_) {
         std::string why;
         milliseconds wait{0};

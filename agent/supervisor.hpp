@@ -20,9 +20,9 @@ public:
     // Makes a stream for a session; without `is_streaming` transactions come whole.
     using OpenStream = std::function<std::unique_ptr<ChangeStream>(bool is_streaming)>;
 
-    // All must outlive the supervisor.
+    // All must outlive the supervisor. `batches`: how large they become.
     Supervisor(asio::any_io_executor executor, const Config& config, Load load, OpenStream open,
-               Sink& sink, Metrics& metrics, Log& log);
+               Sink& sink, Metrics& metrics, Log& log, BatchBuilder::Limits batches = {});
 
     // Returns after `stop`. Throws ConfigError, SetupError, DecodeError, Fenced.
     asio::awaitable<void> run();
@@ -49,6 +49,7 @@ private:
     Sink& sink_;
     Metrics& metrics_;
     Log& log_;
+    BatchBuilder::Limits batches_;
     Session::Memory memory_;
     std::unique_ptr<Session> session_;  // The one that runs.
     bool is_stopping_ = false;
