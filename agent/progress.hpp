@@ -23,22 +23,34 @@ public:
     // The sink's connection is lost, and what it held perhaps with it.
     void sink_lost();
 
-    // Time passes.
-    void advance(Clock::time_point now);
+    // It has answered on the connection that it accepted by: so it has not come back older. What
+    // had waited for its delay is confirmed. Time alone confirms nothing: while nothing is sent,
+    // nobody hears that the connection has ended.
+    void answered(Clock::time_point now);
 
     Lsn confirmed() const { return confirmed_; }
 
     // The sink holds something that only the next durable acceptance makes good.
     bool is_waiting_for_durability() const { return !is_durable_; }
 
-    // When there is something to confirm that waits for its delay.
+    // There is something to confirm that waits for its delay; or has waited, and an answer is due.
     bool is_delayed() const { return ripening_.has_value(); }
+    bool is_answer_due(Clock::time_point now) const { return ripening_ && ripening_->due <= now; }
+
+    // When all will have waited for its delay.
+    std::optional<Clock::time_point> all_due_at() const {
+        if (next_) return next_->due;
+        if (ripening_) return ripening_->due;
+        return std::nullopt;
+    }
 
 private:
     struct Step {
         Lsn lsn;
         Clock::time_point due;
     };
+
+    Lsn latest() const;  // What was accepted last, confirmed or not.
 
     std::chrono::milliseconds delay_;
     Lsn confirmed_;

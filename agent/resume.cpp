@@ -37,6 +37,12 @@ std::optional<std::string> find_gap(const std::optional<Stored>& stored, const S
         if (end == facts.timeline_ends.end() || end->second < position.lsn)
             return fmt::format("timeline {} was left before {}", stored->source.timeline,
                                position.lsn);
+        // The commit record is where the new timeline begins, or later: it never happened there.
+        if (position.partial && end->second <= position.partial->commit_lsn)
+            return fmt::format(
+                "timeline {} was left before the commit at {} of a transaction that "
+                "was sent in part",
+                stored->source.timeline, position.partial->commit_lsn);
     }
     if (facts.confirmed_lsn > position.lsn)
         return fmt::format("slot {} begins at {}, after {}: it was made anew or moved",

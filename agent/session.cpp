@@ -87,12 +87,11 @@ bool Session::is_stop_without_sink() const {
 // All that was read is in, or the time for it is over.
 asio::awaitable<void> Session::finish() {
     if (is_attached_ && !is_stop_overdue()) {
+        while (progress_.all_due_at() > Clock::now() && !is_stop_overdue())
+            co_await sleep_for(answer_interval);
         auto leaving = sink_.leave();
-        co_await within(milliseconds{1000}, std::move(leaving));
-    }
-    while (progress_.is_delayed() && !is_stop_overdue()) {
-        co_await sleep_for(answer_interval);
-        progress_.advance(Clock::now());
+        auto has_answered = co_await within(milliseconds{1000}, std::move(leaving));
+        if (has_answered) progress_.answered(Clock::now());
     }
     auto ending = end_stream();
     co_await within(milliseconds{1000}, std::move(ending));
@@ -165,7 +164,7 @@ asio::awaitable<void> Session::wait_for_more() {
     }
     if (!silent_since_) silent_since_ = Clock::now();
     auto waiting = stream_->wait_readable();
-    if (is_idle_push_wanted())
+    if (is_idle_push_wanted() || progress_.is_delayed())
         co_await within(idle_interval, std::move(waiting));
     else
         co_await std::move(waiting);
@@ -180,9 +179,10 @@ void Session::note(const Keepalive& keepalive) {
     asked_ = keepalive.wal_end;
 }
 
-// What moves the position alone, or makes what the sink holds durable.
+// What moves the position alone, makes what the sink holds durable, or shows that it still does.
 bool Session::is_idle_push_wanted() const {
-    return pipeline_.has_idle_progress() || progress_.is_waiting_for_durability();
+    return pipeline_.has_idle_progress() || progress_.is_waiting_for_durability() ||
+           progress_.is_answer_due(Clock::now());
 }
 
 // While a batch is on its way the next one grows: the busier the stream, the larger the batches,
@@ -272,8 +272,8 @@ asio::awaitable<void> Session::attach() {
     sent_at_.clear();
     auto connecting = sink_.connect();
     auto stored = in_time(co_await within(settings_.limits.connect, std::move(connecting)));
-    refuse_older_timeline(stored, stream_->facts());
     co_await expect_slot_is_ours();
+    refuse_older_timeline(stored, stream_->facts());
     auto taking_over = sink_.take_over();
     stored = in_time(co_await within(settings_.limits.accept, std::move(taking_over)));
     if (!pipeline_.has_begun()) {
@@ -295,8 +295,8 @@ asio::awaitable<bool> Session::adopt() {
     co_return in_time(co_await within(settings_.limits.accept, std::move(adopting)));
 }
 
-// A process that was frozen may have lost the slot without having noticed: it must not take the
-// sink from whoever has it now.
+// A process that was frozen, or waited for the sink, may have lost the slot without having noticed:
+// it must not take the sink from whoever has it now.
 asio::awaitable<void> Session::expect_slot_is_ours() {
     auto asking = stream_->has_slot();
     auto is_ours = co_await within(settings_.limits.connect, std::move(asking));
@@ -313,7 +313,7 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
     Stored found;
     if (reason) {
         auto beginning = sink_.begin_epoch(first_of_epoch(stored, facts), facts.source, *reason);
-        found.position = co_await std::move(beginning);
+        found.position = in_time(co_await within(settings_.limits.accept, std::move(beginning)));
         found.source = facts.source;
         log_.warn("new epoch={} sync_id={} reason={}", found.position.epoch, found.position.sync_id,
                   quoted(*reason));
@@ -449,7 +449,6 @@ void Session::expect_life() {
 
 StandbyStatus Session::status() {
     auto now = Clock::now();
-    progress_.advance(now);
     metrics_.confirmed_lsn = progress_.confirmed();
     metrics_.received_lsn = std::max(pipeline_.received(), progress_.confirmed());
     // Only a server that has been silent for a while is asked for a sign of life, and once.

@@ -32,14 +32,35 @@ TEST(Progress, WaitsForTheDelayOfEachStep) {
     progress.accepted(Lsn{100}, true, at(0));
     progress.accepted(Lsn{200}, true, at(600));
 
-    progress.advance(at(999));
+    progress.answered(at(999));
     EXPECT_EQ(progress.confirmed(), Lsn{});
-    progress.advance(at(1000));
+    progress.answered(at(1000));
     EXPECT_EQ(progress.confirmed(), Lsn{100});
-    progress.advance(at(1599));
+    progress.answered(at(1599));
     EXPECT_EQ(progress.confirmed(), Lsn{100});
-    progress.advance(at(1600));
+    progress.answered(at(1600));
     EXPECT_EQ(progress.confirmed(), Lsn{200});
+    EXPECT_FALSE(progress.is_delayed());
+}
+
+TEST(Progress, ConfirmsNothingByTimeAloneSinceTheSinkMayHaveComeBackOlder) {
+    Progress progress(milliseconds{1000});
+
+    progress.accepted(Lsn{100}, true, at(0));
+
+    EXPECT_EQ(progress.all_due_at(), at(1000));
+    EXPECT_FALSE(progress.is_answer_due(at(999)));
+    EXPECT_TRUE(progress.is_answer_due(at(1000)));
+    EXPECT_EQ(progress.confirmed(), Lsn{});
+}
+
+TEST(Progress, ComesToRestWhenNothingNewIsAccepted) {
+    Progress progress(milliseconds{1000});
+    progress.accepted(Lsn{100}, true, at(0));
+
+    progress.accepted(Lsn{100}, true, at(1500));
+
+    EXPECT_EQ(progress.confirmed(), Lsn{100});
     EXPECT_FALSE(progress.is_delayed());
 }
 
@@ -59,7 +80,7 @@ TEST(Progress, ForgetsWhatWaitedWhenTheSinkIsLost) {
     progress.accepted(Lsn{100}, true, at(0));
 
     progress.sink_lost();
-    progress.advance(at(5000));
+    progress.answered(at(5000));
 
     EXPECT_EQ(progress.confirmed(), Lsn{});
 }

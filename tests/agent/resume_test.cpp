@@ -88,6 +88,18 @@ TEST(FindGap, WantsATimelineThatWasNotLeftBeforeThePosition) {
     EXPECT_EQ(gap_of(stored_position(), facts), "timeline 2 was left before 0/64");
 }
 
+TEST(FindGap, WantsATimelineThatHoldsTheCommitOfAnUnfinishedTransaction) {
+    for (auto [end, is_gap] : {std::pair{Lsn{180}, true}, std::pair{Lsn{181}, false}}) {
+        auto stored = stored_position();
+        stored.position.partial = {.commit_lsn = Lsn{180}, .xid = 7, .changes = 1, .hash = 1};
+        auto facts = slot_facts();
+        facts.source.timeline = 3;
+        facts.timeline_ends[2] = end;
+
+        EXPECT_EQ(find_gap(stored, facts).has_value(), is_gap) << end.value;
+    }
+}
+
 TEST(FindGap, WantsATimelineThatComesFromThePositions) {
     auto facts = slot_facts();
     facts.source.timeline = 3;
