@@ -11,7 +11,7 @@ Numbering::Numbering(Position position, Lsn begins_at)
     : position_(std::move(position)),
       resumed_(position_.partial),
       is_recognised_(!position_.last || position_.last->commit_lsn < begins_at ||
-                     position_.last->commit_lsn == Lsn{}) {}
+                     position_.last->xid == 0) {}
 
 void Numbering::begin(const TransactionInfo& transaction) {
     assert(!is_in_transaction_);

@@ -10,6 +10,12 @@
 
 namespace walcast {
 
+// What stands for an epoch's last transaction before it has one: what committed before `lsn` is
+// none of it, and may come again after a crash of the server.
+inline TransactionInfo none_before(Lsn lsn) {
+    return {.commit_lsn = lsn, .xid = 0, .commit_time = {}};
+}
+
 // Gives each change its place in commit order, from where a sink has got to. What the position
 // covers is passed over; that it is the same as then is checked by its hash. Pure.
 //

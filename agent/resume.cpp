@@ -2,6 +2,7 @@
 
 #include "agent/clock.hpp"
 #include "agent/errors.hpp"
+#include "agent/numbering.hpp"
 #include "agent/random.hpp"
 
 #include <fmt/format.h>
@@ -68,7 +69,7 @@ Position first_of_epoch(const std::optional<Stored>& stored, const StreamFacts& 
                       .sync_id = stored ? stored->position.sync_id : 0,
                       .lsn = facts.confirmed_lsn,
                       .partial = std::nullopt,
-                      .last = TransactionInfo{}};
+                      .last = none_before(facts.confirmed_lsn)};
     position.sync_id = std::max({position.sync_id, facts.confirmed_lsn.value,
                                  static_cast<SyncId>(now.time_since_epoch().count())});
     return position;

@@ -3,6 +3,7 @@
 #include "agent/concurrency.hpp"
 #include "agent/describe.hpp"
 #include "agent/errors.hpp"
+#include "agent/numbering.hpp"
 #include "agent/resume.hpp"
 #include "sinks/redis_sink.hpp"
 
@@ -334,11 +335,12 @@ asio::awaitable<void> init(const Config& config, Doing doing, Say say) {
     auto consistent_point = co_await create_slot(connection, config.source.url, config.source.slot,
                                                  plugin, SlotKind::lasting, say);
 
+    auto begin = parse_lsn(consistent_point).value_or(Lsn{});
     Position position{.epoch = random_epoch(),
                       .sync_id = 0,
-                      .lsn = parse_lsn(consistent_point).value_or(Lsn{}),
+                      .lsn = begin,
                       .partial = {},
-                      .last = TransactionInfo{}};
+                      .last = none_before(begin)};
     Source source{.system_id = system.at(0).at(0),
                   .timeline = static_cast<std::uint32_t>(std::stoul(system[0].at(1))),
                   .slot = config.source.slot,

@@ -28,7 +28,8 @@ struct Position {
     Lsn lsn;  // All that ends at or below it is done.
     std::optional<PartialTransaction> partial;
     // The last whole transaction that took ids, by which the server is known again: one restored
-    // from a backup may have written others in its place. At 0/0: none since the epoch began.
+    // from a backup may have written others in its place. With xid 0: none since the
+    // epoch began at that LSN.
     std::optional<TransactionInfo> last = std::nullopt;
 
     bool operator==(const Position&) const = default;

@@ -395,10 +395,18 @@ TEST(Numbering, SeesThatAnotherTransactionIsInThePlaceOfTheLastOne) {
 }
 
 TEST(Numbering, SeesThatSomethingWasCommittedSinceThatTheLogDidNotHave) {
-    Numbering numbering(position_with_last({}), Lsn{300});
+    Numbering numbering(position_with_last(none_before(Lsn{350})), Lsn{300});
     numbering.begin(transaction_at(Lsn{350}, 7));
 
     EXPECT_THROW(numbering.take("a change", 1), Gap);
+}
+
+TEST(Numbering, PassesOverWhatCommittedBeforeItsEpoch) {
+    Numbering numbering(position_with_last(none_before(Lsn{350})), Lsn{300});
+    send(numbering, transaction_at(Lsn{300}, 6), Lsn{350});
+    send(numbering, transaction_at(Lsn{600}, 8), Lsn{630});
+
+    EXPECT_EQ(numbering.position().sync_id, 8U);
 }
 
 TEST(Numbering, SeesThatTheLastTransactionDoesNotComeAgain) {

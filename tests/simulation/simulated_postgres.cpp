@@ -499,11 +499,21 @@ asio::awaitable<bool> SimulatedStream::is_stopping() {
     co_return is_stopping;
 }
 
-asio::awaitable<void> SimulatedStream::emit(std::string, std::string content) {
+asio::awaitable<ChangeStream::Wal> SimulatedStream::wal() {
+    co_await travel();
+    expect_up();
+    Wal wal{.end = postgres_.wal_end()};
+    co_await travel();
+    co_return wal;
+}
+
+asio::awaitable<ChangeStream::Wal> SimulatedStream::emit(std::string, std::string content) {
     co_await travel();
     expect_up();
     postgres_.add_heartbeat(std::move(content));
+    Wal wal{.end = postgres_.wal_end()};
     co_await travel();
+    co_return wal;
 }
 
 }  // namespace walcast

@@ -181,7 +181,8 @@ public:
     asio::awaitable<TableDescription> describe(Relation relation, std::uint32_t xid) override;
     asio::awaitable<bool> has_slot() override;
     asio::awaitable<bool> is_stopping() override;
-    asio::awaitable<void> emit(std::string prefix, std::string content) override;
+    asio::awaitable<Wal> wal() override;
+    asio::awaitable<Wal> emit(std::string prefix, std::string content) override;
 
     // Hears what is confirmed before it is sent.
     std::function<void(Lsn confirmed)> on_confirm;

@@ -99,7 +99,7 @@ void SimulatedRedis::refuse(Clock::duration time, std::string why) {
 }
 
 void SimulatedRedis::lag(Clock::duration time) {
-    lags_until_ = Clock::now() + time;
+    lags_until_ = std::max<Time>(lags_until_, Clock::now() + time);
 }
 
 void SimulatedRedis::heal() {

@@ -70,7 +70,7 @@ public:
         };
         auto load = [&rules] { return config_of(rules); };
         supervisor_ = std::make_unique<Supervisor>(loop_.get_executor(), config_, load, open, sink_,
-                                                   log_, schedule.batches);
+                                                   metrics_, log_, schedule.batches);
         asio::co_spawn(loop_, supervisor_->run(), [this](std::exception_ptr error) {
             has_ended_ = true;
             error_ = error;
@@ -103,6 +103,7 @@ private:
     Loop loop_;
     Config config_;
     Log log_;
+    Metrics metrics_;
     SimulatedSink sink_;
     std::unique_ptr<Supervisor> supervisor_;
     bool has_ended_ = false;
