@@ -301,7 +301,10 @@ asio::awaitable<void> Session::expect_slot_is_ours() {
     auto asking = stream_->has_slot();
     auto is_ours = co_await within(settings_.limits.connect, std::move(asking));
     if (!is_ours) throw PgError("postgres: no answer");
-    if (!*is_ours) throw PgError("postgres: the slot is no longer ours");
+    if (*is_ours) co_return;
+    // Why the server has let go of us it may have said already, unread.
+    for (stream_->receive(); stream_->next();) continue;
+    throw PgError("postgres: the slot is no longer ours");
 }
 
 asio::awaitable<void> Session::begin(std::optional<Stored> stored) {

@@ -254,14 +254,20 @@ class ConfirmedWatch:
     def __exit__(self, *_):
         self._ends.set()
         self._thread.join(10)
-        if self._connection:
-            self._connection.close()
+        self._disconnect()
 
     @contextlib.contextmanager
     def suspended(self):
-        """Nothing is sampled: where Redis forgets what it had, the position is below for as long as it takes to say so."""
+        """Nothing is sampled, and Postgres is left alone: where Redis forgets what it had, the position is below for as long as
+        it takes to say so."""
         with self._sampling:
+            self._disconnect()
             yield
+
+    def _disconnect(self):
+        if self._connection:
+            self._connection.close()
+        self._connection = None
 
     def _watch(self):
         while not self._ends.wait(0.002):
@@ -269,9 +275,7 @@ class ConfirmedWatch:
                 try:
                     self._sample()
                 except (psycopg2.Error, redis_client.RedisError, OSError):
-                    if self._connection:  # One of them is away, as the test wants it.
-                        self._connection.close()
-                    self._connection = None
+                    self._disconnect()  # One of them is away, as the test wants it.
                 except ValueError:
                     pass  # Not an LSN: edited by a test.
 
