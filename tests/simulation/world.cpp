@@ -71,6 +71,7 @@ void Link::end_for(std::size_t whom) {
 }
 
 void Link::break_off() {
+    if (has_ended_[1]) return;  // Its end is on its way to the server.
     if (world_.dice.is_lucky(50)) on_the_way_[0].clear();
     send(0, [this] { end_for(0); });
     end_for(1);
