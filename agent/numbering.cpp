@@ -95,6 +95,7 @@ void Numbering::commit(Lsn end_lsn) {
     assert(is_in_transaction_);
     is_in_transaction_ = false;
     if (is_covered_) return;
+    expect_recognised();
     if (resumed_)
         throw Gap(
             fmt::format("transaction {} at {} came again with {} changes, but {} had been sent",

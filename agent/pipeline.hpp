@@ -50,6 +50,10 @@ public:
     void begin(const Stored& stored);
     bool has_begun() const { return numbering_.has_value(); }
 
+    // The last transaction that the sink holds has come again, or need not: the server is the one
+    // of then. Until it is, nothing is to be confirmed.
+    bool is_recognised() const { return numbering_->is_recognised(); }
+
     // Takes one message of the stream, whose views must live until the next call of anything that
     // takes. Throws DecodeError, SetupError, Gap, SpoolError.
     void take(const WalData& data);

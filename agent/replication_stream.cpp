@@ -320,8 +320,10 @@ asio::awaitable<bool> ReplicationStream::is_stopping() {
     auto probe = ask_beside();
     try {
         co_await probe.open();
-    } catch (const std::runtime_error& error) {
+    } catch (const PgError& error) {
         co_return std::string_view(error.what()).find("shutting down") != std::string_view::npos;
+    } catch (const SetupError&) {
+        co_return false;
     }
     co_return false;
 }

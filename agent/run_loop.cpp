@@ -22,7 +22,7 @@
 
 namespace walcast {
 
-// A session takes 8 s at most to stop, and Docker kills after 10.
+// A session takes 8.5 s at most to stop, and Docker kills after 10.
 static constexpr unsigned stop_seconds_max = 9;
 // `timeout` and runners that pass Ctrl-C on give one signal twice.
 static constexpr std::chrono::milliseconds same_request{300};

@@ -89,9 +89,13 @@ asio::awaitable<void> Session::finish() {
     if (is_attached_ && !is_stop_overdue()) {
         while (progress_.all_due_at() > Clock::now() && !is_stop_overdue())
             co_await sleep_for(answer_interval);
-        auto leaving = sink_.leave();
-        auto has_answered = co_await within(milliseconds{1000}, std::move(leaving));
-        if (has_answered) progress_.answered(Clock::now());
+        try {
+            auto leaving = sink_.leave();
+            auto has_answered = co_await within(milliseconds{1000}, std::move(leaving));
+            if (has_answered) progress_.answered(Clock::now());
+        } catch (const SinkError& error) {
+            log_.warn("sink lost while leaving error={}", quoted(error.what()));
+        }
     }
     auto ending = end_stream();
     co_await within(milliseconds{1000}, std::move(ending));
@@ -119,6 +123,10 @@ asio::awaitable<void> Session::read() {
             if (pipeline_.has_question() || pipeline_.is_full()) co_await settle();
             if (pipeline_.is_replaying()) co_await replay();
             if (pipeline_.failure()) stop();
+            if (unproved_ && pipeline_.is_recognised()) {
+                auto proved = *std::exchange(unproved_, std::nullopt);
+                accept(proved.position, proved.is_durable);
+            }
             is_drained = false;
         } else if (!is_drained) {
             stream_->receive();
@@ -286,6 +294,7 @@ asio::awaitable<void> Session::attach() {
         auto is_durable = co_await adopt();
         log_.info("sink back sync_id={} lsn={}", stored->position.sync_id, stored->position.lsn);
         accept(stored->position, is_durable);
+        stream_->interrupt();  // The reader may have something to push now.
     }
     is_attached_ = metrics_.is_redis_connected = true;
 }
@@ -303,12 +312,14 @@ asio::awaitable<void> Session::expect_slot_is_ours() {
     if (!is_ours) throw PgError("postgres: no answer");
     if (*is_ours) co_return;
     // Why the server has let go of us it may have said already, unread.
-    for (stream_->receive(); stream_->next();) continue;
+    if (!pipeline_.has_begun())
+        for (stream_->receive(); stream_->next();) continue;
     throw PgError("postgres: the slot is no longer ours");
 }
 
 asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
     const auto& facts = stream_->facts();
+    if (stored && stored->position.epoch != memory_.epoch) memory_.gap.reset();
     auto find = [&] { return memory_.gap ? memory_.gap : find_gap(stored, facts); };
     // The position may be of whoever has the slot by now, and above what the facts say.
     if (find()) co_await expect_slot_is_ours();
@@ -331,6 +342,7 @@ asio::awaitable<void> Session::begin(std::optional<Stored> stored) {
     const auto& position = found.position;
     log_.info("streaming slot={} from={} epoch={} sync_id={} rules={}", facts.source.slot,
               position.lsn, position.epoch, position.sync_id, rules_.in_force->rules.size());
+    memory_.epoch = position.epoch;
     memory_.is_working = true;
     memory_.is_standby = false;
     ++metrics_.sessions;
@@ -392,6 +404,11 @@ void Session::measure_queue() {
 
 // The position is in the sink: Postgres may forget what lies before it, once that is durable.
 void Session::accept(const Position& position, bool is_durable) {
+    // A server restored from a backup must not forget what would show that it is.
+    if (!pipeline_.is_recognised()) {
+        unproved_ = Unproved{position, is_durable};
+        return;
+    }
     if (is_durable == progress_.is_waiting_for_durability()) {
         if (is_durable)
             log_.info("replicas have everything again lsn={}", position.lsn);
@@ -452,7 +469,7 @@ void Session::expect_life() {
 
 StandbyStatus Session::status() {
     auto now = Clock::now();
-    metrics_.confirmed_lsn = progress_.confirmed();
+    metrics_.confirmed_lsn = std::max(progress_.confirmed(), stream_->facts().confirmed_lsn);
     metrics_.received_lsn = std::max(pipeline_.received(), progress_.confirmed());
     // Only a server that has been silent for a while is asked for a sign of life, and once.
     auto timeout = stream_->facts().wal_sender_timeout;
@@ -460,7 +477,7 @@ StandbyStatus Session::status() {
                      answer_asked_at_ <= *silent_since_;
     if (is_asking) answer_asked_at_ = now;
     return {.received = metrics_.received_lsn,
-            .confirmed = metrics_.confirmed_lsn,
+            .confirmed = progress_.confirmed(),
             .now = std::chrono::time_point_cast<std::chrono::microseconds>(Clock::unix_now()),
             .is_reply_requested = is_asking};
 }

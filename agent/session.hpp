@@ -28,7 +28,8 @@ public:
     // What outlives a session.
     struct Memory {
         bool has_spool_failed = false;   // Transactions come whole from now on.
-        std::optional<std::string> gap;  // Found while streaming: the next session begins an epoch.
+        std::optional<std::string> gap;  // Found while streaming: the next session begins an epoch,
+        std::string epoch;               // unless another agent has, after this one.
         bool is_standby = false;
         bool is_working = false;  // This session, or the last one, got as far as streaming.
     };
@@ -129,6 +130,12 @@ private:
     Clock::time_point moved_at_ = Clock::now();  // The sink.
     Clock::time_point probed_at_;
     Clock::time_point tables_listed_at_;
+    // Where the sink was at the start, until the server has shown that it is the one of then.
+    struct Unproved {
+        Position position;
+        bool is_durable = false;
+    };
+    std::optional<Unproved> unproved_;
     std::optional<Clock::time_point> stopping_since_;
 };
 

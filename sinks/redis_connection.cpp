@@ -264,7 +264,9 @@ asio::awaitable<Reply> RedisConnection::ask(std::string command) {
     if (reply.is_error()) {
         auto name_begin = command.find("\r\n", command.find('$')) + 2;
         auto name = command.substr(name_begin, command.find("\r\n", name_begin) - name_begin);
-        throw_redis_error(name, reply.text);
+        // A server that does not know a command repeats its arguments: of AUTH, the password.
+        constexpr std::string_view repeated = ", with args";
+        throw_redis_error(name, std::string_view(reply.text).substr(0, reply.text.find(repeated)));
     }
     co_return reply;
 }

@@ -35,7 +35,13 @@ const char* const adopt = R"(
 local owner = redis.call('HGET', KEYS[1], 'owner')
 if not owner then return redis.error_reply('POSITION ' .. KEYS[1] .. ' is gone') end
 if owner ~= ARGV[1] then return redis.error_reply('FENCED ' .. owner .. ' owns ' .. KEYS[1]) end
-for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 3, #ARGV, 2 do
+  -- With other options, or of other publications, another transaction may be the last one.
+  if ARGV[i] == 'fingerprint' and redis.call('HGET', KEYS[1], 'fingerprint') ~= ARGV[i + 1] then
+    redis.call('HDEL', KEYS[1], 'last_transaction')
+  end
+  redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+end
 local now = redis.call('HMGET', KEYS[1], 'epoch', 'sync_id')
 redis.call('PUBLISH', KEYS[2], '{"type":"agent","epoch":"' .. now[1] .. '","prevSyncId":' .. now[2] ..
   ',"lastSyncId":' .. now[2] .. ',"state":"' .. ARGV[2] .. '"}')

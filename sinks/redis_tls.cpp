@@ -56,12 +56,15 @@ void expect_host(SSL* tls, const std::string& host) {
     asio::ip::make_address(host, error);
     auto is_address = !error;
     auto* parameters = SSL_get0_param(tls);
+    auto refuse = [&] {
+        throw SinkError(fmt::format("redis: the host {} cannot be verified by TLS", host));
+    };
     if (is_address) {
-        X509_VERIFY_PARAM_set1_ip_asc(parameters, host.c_str());
+        if (X509_VERIFY_PARAM_set1_ip_asc(parameters, host.c_str()) != 1) refuse();
         return;
     }
     X509_VERIFY_PARAM_set_hostflags(parameters, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    X509_VERIFY_PARAM_set1_host(parameters, host.data(), host.size());
+    if (X509_VERIFY_PARAM_set1_host(parameters, host.data(), host.size()) != 1) refuse();
     SSL_set_tlsext_host_name(tls, host.c_str());
 }
 

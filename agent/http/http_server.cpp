@@ -78,6 +78,9 @@ static bool is_abandoned(const asio::any_io_executor& executor, const std::strin
     if (lstat(path.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
     asio::local::stream_protocol::socket probe(executor);
     error_code error;
+    probe.open({}, error);
+    probe.non_blocking(true, error);  // Whose queue is full is there, and must not hold us up.
+    if (error) return false;
     probe.connect(asio::local::stream_protocol::endpoint(path), error);
     return error == asio::error::connection_refused;
 }

@@ -35,6 +35,7 @@ ChannelNames::Outcome ChannelNames::append(const TableRule& rule, const KnownRow
         }
         name_.clear();
         tries_ = 0;
+        if (has_nothing(parts)) continue;
         extend(parts, 0);
         if (slices_.size() - first_ > channels_max || tries_ > tries_max) {
             slices_.resize(first_);
@@ -62,6 +63,17 @@ bool ChannelNames::read_values(const std::vector<Part>& parts, const KnownRow& r
     return true;
 }
 
+// A column is null, or an array empty: no name, in however many ways the rest could be written.
+bool ChannelNames::has_nothing(const std::vector<Part>& parts) const {
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        if (parts[i].kind == Part::Kind::literal) continue;
+        auto is_nested = parts[i].kind != Part::Kind::column;
+        if (values_[i]->kind == Value::Kind::null || (is_nested && nested_[i].size() == 0))
+            return true;
+    }
+    return false;
+}
+
 // Appends the rest of a name, from one part on, in each way that there is.
 void ChannelNames::extend(const std::vector<Part>& parts, std::size_t at) {
     if (slices_.size() - first_ > channels_max || tries_ > tries_max) return;
@@ -71,8 +83,6 @@ void ChannelNames::extend(const std::vector<Part>& parts, std::size_t at) {
     if (part.kind == Part::Kind::literal) {
         name_ += part.text;
         extend(parts, at + 1);
-    } else if (values_[at]->kind == Value::Kind::null) {
-        return;
     } else if (part.kind == Part::Kind::column) {
         append_channel_value(name_, values_[at]->text);
         extend(parts, at + 1);

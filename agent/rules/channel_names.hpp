@@ -51,6 +51,7 @@ public:
 
 private:
     bool read_values(const std::vector<TableRule::Part>& parts, const KnownRow& row);
+    bool has_nothing(const std::vector<TableRule::Part>& parts) const;
     void extend(const std::vector<TableRule::Part>& parts, std::size_t part);
     void add(std::string_view name);
 
