@@ -36,6 +36,9 @@ public:
     void heard(std::string_view content);
     void committed(Lsn end_lsn);
 
+    // It has come back, and only the sink does not hold it yet.
+    bool is_back() const { return end_lsn_.has_value(); }
+
     // The sink holds all up to `lsn`. True when this brought the one that was out back.
     bool accepted(Lsn lsn, Clock::time_point now);
 

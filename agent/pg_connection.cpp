@@ -33,6 +33,16 @@ PgParameters parse_conninfo(const std::string& conninfo) {
     PgParameters parameters;
     for (const auto* option = options.get(); option->keyword != nullptr; ++option)
         if (option->val != nullptr) parameters.emplace_back(option->keyword, option->val);
+    // What is no host and no port is perhaps the end of a password, which libpq would show.
+    auto is_wrong = [](const auto& parameter) {
+        const auto& [keyword, value] = parameter;
+        return (keyword == "host" && value.find('@') != std::string::npos) ||
+               (keyword == "port" && value.find_first_not_of("0123456789,") != std::string::npos);
+    };
+    if (std::any_of(parameters.begin(), parameters.end(), is_wrong))
+        throw std::invalid_argument(
+            "host or port are none; expected postgres://user@host:5432/database, with any of "
+            ":/@% in a password as %XX");
     return parameters;
 }
 
@@ -161,7 +171,9 @@ static constexpr std::string_view pinned_settings =
     "extra_float_digits=3 -c "
     "bytea_output=hex -c standard_conforming_strings=on -c idle_session_timeout=0 "
     "-c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=0 -c "
-    "idle_in_transaction_session_timeout=0";
+    "idle_in_transaction_session_timeout=0 "
+    // No heartbeat waits for a standby that is away, each with a backend of its own.
+    "-c synchronous_commit=local";
 
 static PgParameters connection_parameters(const std::string& conninfo, PgConnection::Mode mode) {
     auto parameters = parse_conninfo(conninfo);

@@ -34,17 +34,21 @@ asio::awaitable<void> ReplicationStream::start() {
     if (connection_.server_version() < 140000)
         throw SetupError(fmt::format("postgres: version {} is too old: walcast needs 14 or later",
                                      connection_.server_version() / 10000));
-    co_await identify();
+    // What the stream's own connection looked up in the catalog as it is now would stay in its
+    // cache, and be taken for what it was when older changes were made. So others are asked.
+    auto asking = ask_beside();
+    co_await asking.open();
+    co_await identify(asking);
     start_recording();
     if (settings_.is_temporary)
         co_await create_slot(connection_, settings_.conninfo, settings_.slot, settings_.plugin,
                              SlotKind::temporary, settings_.say);
-    co_await check_slot();
+    co_await check_slot(asking);
     if (settings_.plugin == Plugin::pgoutput) {
-        co_await check_publications();
-        co_await read_catalog();
+        co_await check_publications(asking);
+        co_await read_catalog(asking);
     }
-    co_await list_tables(connection_);
+    co_await list_tables(asking);
     facts_.source.slot = settings_.slot;
     auto attempted = fmt::format("start replication on slot \"{}\"", settings_.slot);
     if (settings_.plugin == Plugin::pgoutput) {
@@ -130,7 +134,7 @@ static std::map<std::uint32_t, Lsn> read_timeline_history(std::string_view conte
     return ends;
 }
 
-asio::awaitable<void> ReplicationStream::identify() {
+asio::awaitable<void> ReplicationStream::identify(PgConnection& asking) {
     auto system = co_await connection_.query("IDENTIFY_SYSTEM", "IDENTIFY_SYSTEM");
     facts_.source.system_id = system.at(0).at(0);
     facts_.source.timeline = to_number<std::uint32_t>(system[0].at(1));
@@ -141,7 +145,7 @@ asio::awaitable<void> ReplicationStream::identify() {
             co_await connection_.query(std::move(command), "read the timeline's history");
         facts_.timeline_ends = read_timeline_history(history.at(0).at(1));
     }
-    auto settings = co_await connection_.query(
+    auto settings = co_await asking.query(
         "SELECT current_setting('wal_level'), (SELECT setting FROM pg_settings WHERE name = "
         "'wal_sender_timeout'), current_setting('server_encoding')",
         "read settings");
@@ -152,8 +156,8 @@ asio::awaitable<void> ReplicationStream::identify() {
         std::chrono::milliseconds{to_number<std::int64_t>(settings[0].at(1))};
 }
 
-asio::awaitable<void> ReplicationStream::check_slot() {
-    auto slot = co_await read_slot(connection_, settings_.slot, settings_.plugin);
+asio::awaitable<void> ReplicationStream::check_slot(PgConnection& asking) {
+    auto slot = co_await read_slot(asking, settings_.slot, settings_.plugin);
     if (!slot.active_pid.empty() && !settings_.is_temporary)
         throw SlotActive(fmt::format("postgres: slot \"{}\" is active for PID {}", settings_.slot,
                                      slot.active_pid));
@@ -165,11 +169,11 @@ asio::awaitable<void> ReplicationStream::check_slot() {
 
 // On PostgreSQL 14 to 17 a missing publication shows only when the first change is decoded; on 18
 // never.
-asio::awaitable<void> ReplicationStream::check_publications() {
+asio::awaitable<void> ReplicationStream::check_publications(PgConnection& asking) {
     for (const auto& name : settings_.publications) {
         auto sql =
             fmt::format("SELECT 1 FROM pg_publication WHERE pubname = {}", quote_literal(name));
-        auto rows = co_await connection_.query(std::move(sql), "look the publication up");
+        auto rows = co_await asking.query(std::move(sql), "look the publication up");
         if (rows.empty())
             throw SetupError(fmt::format(
                 "postgres: publication \"{}\" does not exist: run `walcast init`", name));
@@ -193,8 +197,8 @@ asio::awaitable<void> ReplicationStream::list_tables(PgConnection& connection) {
     facts_.published = std::move(found);
 }
 
-asio::awaitable<void> ReplicationStream::read_catalog() {
-    auto rows = co_await connection_.query(
+asio::awaitable<void> ReplicationStream::read_catalog(PgConnection& asking) {
+    auto rows = co_await asking.query(
         "SELECT c.oid, a.attname FROM pg_class c "
         "LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary "
         "LEFT JOIN LATERAL unnest(i.indkey) WITH ORDINALITY k(attnum, place) ON k.place <= "
@@ -213,7 +217,7 @@ asio::awaitable<void> ReplicationStream::read_catalog() {
     }
     if (oid != 0) catalog_.set_primary_key(oid, std::move(key));
 
-    auto partial = co_await connection_.query(
+    auto partial = co_await asking.query(
         "WITH identity AS (SELECT c.oid, c.relreplident, (SELECT array_agg(a.attname ORDER BY "
         "a.attname) FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = "
         "ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) WHERE i.indrelid = c.oid AND CASE "
@@ -240,10 +244,10 @@ asio::awaitable<void> ReplicationStream::read_catalog() {
             "c.relnamespace = n.oid JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND "
             "NOT a.attisdropped WHERE p.pubname = {} AND a.atttypid >= {}",
             quote_literal(name), first_catalog_oid);
-        auto found = co_await connection_.query(std::move(sql), "list the types in use");
+        auto found = co_await asking.query(std::move(sql), "list the types in use");
         for (const auto& row : found) types.push_back(to_number<std::uint32_t>(row[0]));
     }
-    catalog_.add_types(co_await describe_types(connection_, std::move(types)));
+    catalog_.add_types(co_await describe_types(asking, std::move(types)));
 }
 
 // wal2json has no publications: it sends every table.

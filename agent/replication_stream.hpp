@@ -50,10 +50,10 @@ public:
 
 private:
     void start_recording();
-    asio::awaitable<void> identify();
-    asio::awaitable<void> check_slot();
-    asio::awaitable<void> check_publications();
-    asio::awaitable<void> read_catalog();
+    asio::awaitable<void> identify(PgConnection& asking);
+    asio::awaitable<void> check_slot(PgConnection& asking);
+    asio::awaitable<void> check_publications(PgConnection& asking);
+    asio::awaitable<void> read_catalog(PgConnection& asking);
     PgConnection ask_beside();
     asio::awaitable<Wal> ask_wal(std::string beside);
     asio::awaitable<void> list_tables(PgConnection& connection);

@@ -195,12 +195,14 @@ bool Session::is_idle_push_wanted() const {
 
 // While a batch is on its way the next one grows: the busier the stream, the larger the batches,
 // and an idle one is published at once. Progress without messages is written at times only, but at
-// once for a server that asks, since it may be stopping.
+// once for a heartbeat, and for a server that asks, since it may be stopping.
 bool Session::is_push_due() const {
     if (!queue_.is_empty()) return false;
     if (pipeline_.is_ready()) return true;
-    auto is_asked = asked_ && progress_.confirmed() < *asked_ && pipeline_.has_idle_progress();
-    return is_asked || (is_idle_push_wanted() && Clock::now() - idle_pushed_at_ >= idle_interval);
+    auto is_asked = asked_ && progress_.confirmed() < *asked_;
+    auto is_wanted_now = (is_asked || heartbeat_.is_back()) && pipeline_.has_idle_progress();
+    return is_wanted_now ||
+           (is_idle_push_wanted() && Clock::now() - idle_pushed_at_ >= idle_interval);
 }
 
 asio::awaitable<void> Session::push() {

@@ -381,8 +381,19 @@ asio::awaitable<void> drop(const Config& config, Doing doing, Say say) {
     auto find = fmt::format("SELECT 1 FROM pg_publication WHERE pubname = {}",
                             quote_literal(config.source.publication));
     auto publications = co_await connection.query(std::move(find), "look the publication up");
+    auto find_others = fmt::format(
+        "SELECT slot_name FROM pg_replication_slots WHERE plugin = 'pgoutput' AND database = "
+        "current_database() AND slot_name <> {} ORDER BY 1 LIMIT 1",
+        quote_literal(config.source.slot));
+    auto others = co_await connection.query(std::move(find_others), "look for other slots");
     if (publications.empty()) {
         say(fmt::format("publication \"{}\" does not exist", config.source.publication));
+    } else if (!others.empty()) {
+        // Without it that stream would break, and only a new slot would mend it.
+        say(fmt::format(
+            "publication \"{0}\" is kept, since slot \"{1}\" may be read with it: DROP PUBLICATION "
+            "{2}; removes it",
+            config.source.publication, others[0][0], quote_identifier(config.source.publication)));
     } else {
         auto sql = fmt::format("DROP PUBLICATION {}", quote_identifier(config.source.publication));
         co_await run_sql(connection, std::move(sql), "drop the publication", doing, say);

@@ -186,7 +186,7 @@ void Judgement::judge_position() {
     if (!redis.stored)
         return add(Level::error, "position-missing", "redis",
                    fmt::format("there is no {}: the next `walcast run` begins a new epoch", place),
-                   {shell({"walcast init"})});
+                   {shell({"walcast run"})});
     const auto& stored = *redis.stored;
     if (stored.source.slot != config_.source.slot)
         add(Level::error, "position-of-another-slot", "redis",

@@ -58,6 +58,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values("postgres://user:my%zzsecret@localhost/app",
                     "postgres://user:100%secret@localhost/app", "postgres://user:secret@[::1/app",
                     "postgres://user:secret@[::1]x/app", "host=db password=my secret",
+                    "postgres://user:p@secret@host/app", "postgres://user:secret/x@host/app",
                     "host=db password=my secret=1", "host=db password='my secret",
                     "postgres://db/app?password=my%zzsecret",
                     "postgres://db/app?pasword=secret&secret"));

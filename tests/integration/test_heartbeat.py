@@ -60,6 +60,22 @@ def test_one_heartbeat_is_out_at_a_time_and_a_late_one_is_told(world_with):
         wait_until(lambda: len(heartbeats(world)) > sent + 2, 10, "heartbeats go on")
 
 
+def test_heartbeats_wait_for_no_standby(world_with):
+    with world_with(heartbeat="300ms") as world:
+        agent = world.init().agent()
+        world.postgres.execute("alter system set synchronous_standby_names = 'ghost'")
+        world.postgres.execute("select pg_reload_conf()")
+        try:
+            sent = len(heartbeats(world))
+            wait_until(lambda: len(heartbeats(world)) > sent + 3, 20, "heartbeats go on")
+            waiting = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'"
+            assert world.postgres.execute(waiting) == [(0,)]
+        finally:
+            world.postgres.execute("alter system reset synchronous_standby_names")
+            world.postgres.execute("select pg_reload_conf()")
+        assert "heartbeat not" not in agent.log()
+
+
 def test_without_heartbeats_none_are_written(world_with):
     with world_with(heartbeat="off") as world:
         agent = world.init().agent()

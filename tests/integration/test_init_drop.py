@@ -110,6 +110,19 @@ def test_drop_removes_slot_and_publication(world):
     assert publications(world) == [] and world.postgres.slot(world.slot) is None
 
 
+def test_drop_keeps_a_publication_that_another_slot_may_be_read_with(world):
+    world.init()
+    world.sql("select pg_create_logical_replication_slot('another', 'pgoutput')")
+    try:
+        result = world.walcast("drop")
+        assert result.returncode == 0
+        assert 'publication "walcast" is kept, since slot "another"' in result.stdout
+        assert world.postgres.slot(world.slot) is None
+        assert publications(world) == [("walcast", False)]
+    finally:
+        world.sql("select pg_drop_replication_slot('another')")
+
+
 def test_drop_twice_is_fine(world):
     world.init()
     world.walcast("drop")

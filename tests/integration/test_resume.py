@@ -92,6 +92,18 @@ def test_a_killed_postgres_comes_back_and_the_agent_goes_on(world):
     assert agent.alive()
 
 
+def test_a_publication_counts_as_it_was_when_the_change_was_made(world):
+    """The stream's own connection must not look at it as it is now: its cache would be believed for older changes."""
+    insert(world, 1)
+    world.sql("update todos set title = 'changed' where id = 1")
+    world.sql("alter publication walcast set (publish = 'insert')")
+    insert(world, 2)
+    world.agent()
+    world.settle()
+
+    assert [(item.action, item.model_id) for item in world.actions("all")] == [("insert", "1"), ("update", "1"), ("insert", "2")]
+
+
 def test_a_second_agent_stands_by_and_takes_over(world):
     first = world.agent()
     insert(world, 1)
