@@ -152,6 +152,12 @@ void Judgement::judge_redis() {
     if (redis.role == "slave")
         add(Level::error, "redis-replica", "redis",
             "this is a replica: point [redis] url at the primary", {});
+    if (redis.role == "master" && redis.replicas < config_.redis.wait_replicas)
+        add(Level::error, "redis-replicas", "redis",
+            fmt::format("{} replicas are connected, fewer than wait_replicas = {}: nothing is "
+                        "confirmed to Postgres, which keeps its WAL",
+                        redis.replicas, config_.redis.wait_replicas),
+            {});
     if (redis.is_loading)
         add(Level::warning, "redis-loading", "redis", "it still loads what it kept", {});
     if (!redis.is_written)

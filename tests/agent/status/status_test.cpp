@@ -113,6 +113,15 @@ TEST(Status, FindsWhatIsWrongWithAPosition) {
     EXPECT_EQ(checks(status), Checks{"position-missing"});
 }
 
+TEST(Status, FindsThatReplicasAreMissing) {
+    auto config = config_of_test();
+    config.redis.wait_replicas = 1;
+    auto findings = judge(healthy(), config);
+
+    ASSERT_EQ(findings.size(), 1U);
+    EXPECT_EQ(findings[0].check, "redis-replicas");
+}
+
 TEST(Status, FindsWhatIsWrongWithRedis) {
     auto found = [](auto change) {
         auto status = healthy();
