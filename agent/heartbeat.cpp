@@ -5,11 +5,16 @@
 namespace walcast {
 
 std::string Heartbeat::send(Clock::time_point now) {
+    failed();
     ++count_;
     sent_at_ = now;
+    return content();
+}
+
+void Heartbeat::failed() {
+    sent_at_.reset();
     is_heard_ = false;
     end_lsn_.reset();
-    return content();
 }
 
 void Heartbeat::heard(std::string_view said) {

@@ -29,8 +29,8 @@ public:
     // The content of the next one; the last one, if it is still out, is given up.
     std::string send(Clock::time_point now);
 
-    // It could not be written.
-    void failed() { sent_at_.reset(); }
+    // It could not be written, as far as we know; should it come back, it does not count.
+    void failed();
 
     // The stream holds a message of this prefix, or the end of a transaction.
     void heard(std::string_view content);

@@ -54,4 +54,16 @@ TEST(Heartbeat, DoesNotTakeAnEarlierOneForTheLast) {
     EXPECT_FALSE(heartbeat.accepted(Lsn{300}, at(30)));
 }
 
+TEST(Heartbeat, ThatFailedIsNotBackForEver) {
+    Heartbeat heartbeat("t");
+    heartbeat.heard(heartbeat.send(at(10)));
+    heartbeat.committed(Lsn{200});
+    ASSERT_TRUE(heartbeat.is_back());
+
+    heartbeat.failed();  // Its answer came too late.
+
+    EXPECT_FALSE(heartbeat.is_back());
+    EXPECT_FALSE(heartbeat.accepted(Lsn{300}, at(20)));
+}
+
 }  // namespace walcast
