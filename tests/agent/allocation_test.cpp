@@ -306,7 +306,8 @@ TEST_F(AllocationTest, NothingIsAllocatedForARowOfManyChannels) {
     decoder.decode(relation_message(relation), {});
     std::string members = "{1";
     for (auto i = 2; i <= 50; ++i) members += ',' + std::to_string(i);
-    std::vector<Row> posts{{text("1"), text("one"), text(members + '}')}};
+    // Enough of them that both batches are warm.
+    std::vector<Row> posts(100, {text("1"), text("one"), text(members + '}')});
 
     EXPECT_EQ(count(decoder, pgoutput_messages(relation, posts)), 0U);
 }

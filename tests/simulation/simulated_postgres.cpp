@@ -443,15 +443,18 @@ void SimulatedStream::interrupt() {
 asio::awaitable<void> SimulatedStream::report(StandbyStatus status) {
     if (link_->has_ended_for_client()) throw PgError("postgres: connection lost");
     if (on_confirm) on_confirm(status.confirmed);
-    link_->to_server([postgres = &postgres_, sender = sender_, status] {
-        if (sender == postgres->sender_) postgres->heard(*sender, status);
+    // Weak: the sender has the link, and the link has what is on its way.
+    link_->to_server([postgres = &postgres_, weak = std::weak_ptr(sender_), status] {
+        auto sender = weak.lock();
+        if (sender && sender == postgres->sender_) postgres->heard(*sender, status);
     });
     co_return;
 }
 
 asio::awaitable<void> SimulatedStream::finish() {
-    link_->to_server([postgres = &postgres_, sender = sender_] {
-        if (sender == postgres->sender_) postgres->end_sender();
+    link_->to_server([postgres = &postgres_, weak = std::weak_ptr(sender_)] {
+        auto sender = weak.lock();
+        if (sender && sender == postgres->sender_) postgres->end_sender();
     });
     while (!link_->has_ended_for_client()) co_await arrived_.wait();
 }
