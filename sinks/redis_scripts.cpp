@@ -9,7 +9,8 @@ if redis.acl_check_cmd then
   for _, command in ipairs({{'HSET', KEYS[1], 'owner', ''}, {'HGETALL', KEYS[1]}, {'HMGET', KEYS[1], 'owner'},
       {'HDEL', KEYS[1], 'xid'}, {'XADD', log, '1-0', 'm', ''}, {'XADD', control, '1-0', 'm', ''},
       {'XRANGE', log, '-', '+'}, {'XREVRANGE', log, '+', '-'}, {'XLEN', control}, {'XTRIM', control, 'MAXLEN', '1'},
-      {'XADD', ARGV[2] .. 'dead-letters', '*', 'm', ''}, {'TYPE', ARGV[2] .. 'dead-letters'}, {'DEL', log}, {'ZADD', ARGV[2] .. 'channels', '1', 'x'}, {'ZREM', ARGV[2] .. 'channels', 'x'},
+      {'XADD', ARGV[2] .. 'dead-letters', '*', 'm', ''}, {'TYPE', ARGV[2] .. 'dead-letters'}, {'DEL', log},
+      {'ZSCORE', ARGV[2] .. 'channels', 'x'}, {'ZADD', ARGV[2] .. 'channels', '1', 'x'}, {'ZREM', ARGV[2] .. 'channels', 'x'},
       {'ZRANGE', ARGV[2] .. 'channels', '0', '1'}, {'ZRANGEBYSCORE', ARGV[2] .. 'channels', '0', '1'},
       {'ZUNIONSTORE', ARGV[2] .. 'channels:resetting', '1', ARGV[2] .. 'channels'}, {'TIME'},
       {'TYPE', log}, {'HGET', KEYS[1], 'owner'}, {'ZCARD', ARGV[2] .. 'channels'},
@@ -28,6 +29,11 @@ if kind ~= 'zset' and kind ~= 'none' then
 end
 if ARGV[1] == '' then return redis.status_reply('OK') end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1])
+-- Without the index (evicted, deleted by hand) nobody knows which histories are gone: none is taken for whole.
+local now = redis.call('HMGET', KEYS[1], 'sync_id', 'floor')
+if kind == 'none' and now[1] and tonumber(now[1]) > tonumber(now[2] or '0') then
+  redis.call('HSET', KEYS[1], 'floor', now[1])
+end
 return redis.call('HGETALL', KEYS[1])
 )";
 
@@ -106,8 +112,8 @@ if is_single and ARGV[10] == '' and ARGV[16] == '' and not now[4] then
   return redis.status_reply('OK')
 end
 
-for _, command in ipairs({{'HSET', position, 'lsn', ''}, {'HDEL', position, 'xid'}, {'ZADD', index, '1', 'x'}, {'TIME'},
-    {'XLEN', control}, {'XRANGE', control, '-', '+'}, {'XTRIM', control, 'MAXLEN', '1'}}) do
+for _, command in ipairs({{'HSET', position, 'lsn', ''}, {'HDEL', position, 'xid'}, {'ZADD', index, '1', 'x'},
+    {'ZSCORE', index, 'x'}, {'TIME'}, {'XLEN', control}, {'XRANGE', control, '-', '+'}, {'XTRIM', control, 'MAXLEN', '1'}}) do
   local failure = may_not(unpack(command))
   if failure then return failure end
 end
@@ -120,11 +126,20 @@ if kind ~= 'zset' and kind ~= 'none' then
   return redis.error_reply('CHANNEL ' .. index .. ' is a ' .. kind .. ', not the sorted set of channels')
 end
 
--- The last id of a history that is not remembered, or floor.
+-- What is remembered was in the index.
+local index_is_lost = false
+if kind == 'none' then
+  for i = 19, 16 + 3 * count, 3 do index_is_lost = index_is_lost or ARGV[i] ~= '' end
+end
+if index_is_lost then floor = ARGV[2] end
+
+-- The last id of a history that is not remembered, or floor. One that the index knows and that is gone (evicted, deleted by
+-- hand) may have held anything up to the position.
 local function look_up(key, name)
   local top = pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
   if top.err then return nil, refused(name, 'XREVRANGE ' .. key .. ': ' .. top.err) end
-  local last = top[1] and string.match(top[1][1], '^%d+') or floor
+  local is_lost = not top[1] and call('ZSCORE', index, name)
+  local last = top[1] and string.match(top[1][1], '^%d+') or is_lost and ARGV[2] or floor
   if tonumber(last) > tonumber(ARGV[2]) then
     return nil, refused(name, key .. ' holds ' .. last .. ', which is above the position: who wrote it?')
   end
@@ -200,6 +215,7 @@ for i = messages, #ARGV, 3 do
     publish(tonumber(ARGV[i]), i, ARGV[i + 2])
   end
 end
+if index_is_lost then call('HSET', position, 'floor', floor) end
 if touches_control then
   local excess = call('XLEN', control) - tonumber(length)
   if excess > 0 then
@@ -284,7 +300,8 @@ local names = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', oldest, 'LIMIT', 0, A
 local floor = tonumber(redis.call('HGET', KEYS[1], 'floor') or '0')
 for _, name in ipairs(names) do
   local top = redis.pcall('XREVRANGE', ARGV[2] .. 'log:' .. name, '+', '-', 'COUNT', 1)
-  if not top.err and top[1] then floor = math.max(floor, tonumber(string.match(top[1][1], '^%d+'))) end
+  local last = not top.err and top[1] and string.match(top[1][1], '^%d+') or redis.call('HGET', KEYS[1], 'sync_id')
+  floor = math.max(floor, tonumber(last))
 end
 -- First, so that no history goes without it, whatever is refused.
 if #names > 0 then redis.call('HSET', KEYS[1], 'floor', string.format('%.0f', floor)) end
