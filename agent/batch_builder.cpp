@@ -1,5 +1,6 @@
 #include "agent/batch_builder.hpp"
 
+#include "agent/outbox.hpp"
 #include "sinks/native_envelope.hpp"
 
 #include <fmt/format.h>
@@ -13,11 +14,19 @@ void BatchBuilder::begin(const TransactionInfo& transaction) {
     close_message();
     transaction_ = transaction;
     models_reset_.clear();
+    own_begin_ = batch_.messages.size();
+    is_cut_ = is_rejected_ = false;
+    if (!annotation_.is_empty()) annotation_ = {};
+    annotations_ = {};
+    ends_.clear();
 }
 
 Batch BatchBuilder::take(Batch spare) {
     close_message();
     weight_ = 0;
+    is_cut_ = is_cut_ || batch_.messages.size() > own_begin_;
+    own_begin_ = 0;
+    annotations_ = {};
     spare.clear();
     return std::exchange(batch_, std::move(spare));
 }
@@ -55,6 +64,7 @@ void BatchBuilder::take_back(const Mark& mark) {
 }
 
 void BatchBuilder::write(std::span<const TableRule> rules, const Change& change, SyncId first_id) {
+    if (rules.front().outbox) return write_event(rules.front(), change, first_id);
     route(rules, change, routes_);
     if (!routes_.routes.empty()) add_groups(change, first_id);
     if (!routes_.unroutable.empty())
@@ -142,13 +152,14 @@ bool BatchBuilder::is_open_for(const std::vector<std::size_t>& channels) const {
     if (message.channels_end - message.channels_begin != channels.size()) return false;
     for (std::size_t i = 0; i < channels.size(); ++i) {
         const auto& slice = batch_.channels[message.channels_begin + i];
-        if (batch_.text(slice.begin, slice.end) != routes_.channels[channels[i]]) return false;
+        if (batch_.text(slice) != routes_.channels[channels[i]]) return false;
     }
     return true;
 }
 
 void BatchBuilder::open_message(const std::vector<std::size_t>& channels) {
     Message message{.kind = Message::Kind::sync, .transaction = transaction_};
+    put_annotations(message);
     message.channels_begin = static_cast<std::uint32_t>(batch_.channels.size());
     for (auto channel : channels) {
         auto begin = batch_.bytes.size();
@@ -224,6 +235,151 @@ void BatchBuilder::close_message() {
     weight_ +=
         (message.body_end - message.body_begin) * (message.channels_end - message.channels_begin);
     is_open_ = false;
+    if (!annotation_.mutation_id.empty()) note_end(message);
+}
+
+// --- what a transaction says of itself ---
+
+Batch::Slice BatchBuilder::write_bytes(std::string_view text) {
+    auto begin = batch_.bytes.size();
+    batch_.bytes += text;
+    return {begin, batch_.bytes.size()};
+}
+
+void BatchBuilder::put_annotations(Message& message) {
+    if (annotation_.is_empty()) return;
+    if (annotations_.begin == annotations_.end) {
+        annotations_.begin = batch_.bytes.size();
+        if (!annotation_.mutation_id.empty()) {
+            batch_.bytes += ",\"mutationId\":";
+            append_json_string(batch_.bytes, annotation_.mutation_id);
+        }
+        batch_.bytes += annotation_.members;
+        annotations_.end = batch_.bytes.size();
+    }
+    message.annotations_begin = annotations_.begin;
+    message.annotations_end = annotations_.end;
+}
+
+bool BatchBuilder::annotate(Annotation annotation) {
+    annotation.channels = event_channels_.named(std::move(annotation.channels));
+    walcast::add(annotation_, std::move(annotation));
+    close_message();
+    annotations_ = {};
+    for (auto i = own_begin_; i < batch_.messages.size(); ++i) {
+        auto& message = batch_.messages[i];
+        if (message.kind == Message::Kind::dead_letter) continue;
+        // An event that says whose it is keeps that.
+        if (message.kind != Message::Kind::event ||
+            message.annotations_begin == message.annotations_end)
+            put_annotations(message);
+        if (!annotation_.mutation_id.empty()) note_end(message);
+    }
+    return !is_cut_;
+}
+
+void BatchBuilder::note_end(const Message& message) {
+    constexpr std::size_t channels_max = 10'000;
+    for (auto i = message.channels_begin; i < message.channels_end; ++i) {
+        std::string channel(batch_.text(batch_.channels[i]));
+        if (ends_.size() < channels_max || ends_.contains(channel))
+            ends_[std::move(channel)] = message.last_sync_id;
+    }
+}
+
+void BatchBuilder::put_channels(Message& message, std::span<const std::string> channels) {
+    message.channels_begin = static_cast<std::uint32_t>(batch_.channels.size());
+    for (const auto& channel : channels) batch_.channels.push_back(write_bytes(channel));
+    message.channels_end = static_cast<std::uint32_t>(batch_.channels.size());
+}
+
+void BatchBuilder::add_event(PublishedEvent event, SyncId id) {
+    event.channels = event_channels_.named(std::move(event.channels));
+    auto is_of_transaction = event.mutation_id.empty();
+    const auto& mutation_id = is_of_transaction ? annotation_.mutation_id : event.mutation_id;
+    if (event.is_rejected && mutation_id.empty()) throw ValueError("a rejection has no mutationId");
+    if (event.channels.empty() && mutation_id.empty()) throw ValueError("it names no channel");
+    close_message();
+    ++counts_.events;
+    if (!event.channels.empty()) {
+        Message message{
+            .kind = Message::Kind::event, .last_sync_id = id, .transaction = transaction_};
+        if (is_of_transaction) {
+            put_annotations(message);
+        } else {
+            message.annotations_begin = batch_.bytes.size();
+            batch_.bytes += ",\"mutationId\":";
+            append_json_string(batch_.bytes, mutation_id);
+            batch_.bytes += annotation_.members;
+            message.annotations_end = batch_.bytes.size();
+        }
+        put_channels(message, event.channels);
+        auto body = write_bytes(event.fields);
+        message.body_begin = body.begin;
+        message.body_end = body.end;
+        weight_ += event.fields.size() * event.channels.size();
+        batch_.messages.push_back(message);
+        if (!annotation_.mutation_id.empty()) note_end(message);
+    }
+    if (mutation_id == annotation_.mutation_id) is_rejected_ = is_rejected_ || event.is_rejected;
+    // The transaction's own mutation is committed at its end, unless it is rejected here.
+    if (event.is_rejected || mutation_id != annotation_.mutation_id)
+        if (!mutation_id.empty())
+            add_receipt(mutation_id, event.is_rejected, id, event.reason_json);
+}
+
+void BatchBuilder::write_event(const TableRule& outbox, const Change& change, SyncId id) {
+    // Rows are taken away again when the application likes.
+    if (change.action != Action::insert) return;
+    try {
+        add_event(outbox_event(*outbox.outbox, *change.new_tuple), id);
+    } catch (const ValueError& error) {
+        std::string row;
+        append_row(row, outbox.row, *change.new_tuple, limits_.action_bytes, writer_);
+        set_aside_event(id, error.what(), row);
+        notice(*change.relation,
+               fmt::format("has rows that are no events; they go to the dead letters: {}",
+                           error.what()));
+    }
+}
+
+void BatchBuilder::set_aside_event(SyncId id, std::string_view reason, std::string_view bytes) {
+    close_message();
+    add_letter(PublishedEvent::prefix, id, reason, bytes);
+}
+
+void BatchBuilder::end_transaction(SyncId last_id) {
+    close_message();
+    if (annotation_.is_empty()) return;
+    for (const auto& channel : annotation_.channels) ends_.try_emplace(channel, 0);
+    for (const auto& [channel, end] : ends_)
+        if (end < last_id) add_progress(channel, last_id);
+    if (!annotation_.mutation_id.empty() && !is_rejected_)
+        add_receipt(annotation_.mutation_id, false, last_id, {});
+    annotation_ = {};
+    ends_.clear();
+}
+
+void BatchBuilder::add_progress(const std::string& channel, SyncId last_id) {
+    Message message{
+        .kind = Message::Kind::progress, .last_sync_id = last_id, .transaction = transaction_};
+    put_annotations(message);
+    put_channels(message, {&channel, 1});
+    message.body_begin = message.body_end = batch_.bytes.size();
+    batch_.messages.push_back(message);
+}
+
+void BatchBuilder::add_receipt(std::string_view mutation_id, bool is_rejected, SyncId last_id,
+                               std::string_view reason_json) {
+    Batch::Receipt receipt{.mutation_id = write_bytes(mutation_id),
+                           .mutation_id_json = {},
+                           .is_rejected = is_rejected,
+                           .last_sync_id = last_id};
+    receipt.mutation_id_json.begin = batch_.bytes.size();
+    append_json_string(batch_.bytes, mutation_id);
+    receipt.mutation_id_json.end = batch_.bytes.size();
+    receipt.reason = write_bytes(reason_json);
+    batch_.receipts.push_back(receipt);
 }
 
 // --- resets ---
@@ -300,27 +456,12 @@ void BatchBuilder::set_aside(const Change& change, SyncId first_id, std::string_
     close_message();
     const auto& relation = *change.relation;
     auto sync_id = first_id + (change.action == Action::update ? 1 : 0);
-    Message letter{
-        .kind = Message::Kind::dead_letter, .last_sync_id = sync_id, .transaction = transaction_};
-    letter.body_begin = batch_.bytes.size();
-    // Five fields with a line end after each but the last, which may hold any bytes.
-    auto append_line = [&](std::string_view text) {
-        for (auto character : text) batch_.bytes += character == '\n' ? ' ' : character;
-        batch_.bytes += '\n';
-    };
-    append_line(fmt::format("{}.{}", relation.schema, relation.name));
-    append_line(fmt::to_string(transaction_.commit_lsn));
-    append_line(fmt::to_string(transaction_.xid));
     auto is_kept = !has_rule_that_hides(relation);
-    append_line(
-        is_kept ? reason
-                : "a value cannot be written; neither it nor the row are kept here, since a rule "
-                  "leaves columns of the table out");
-    if (is_kept) batch_.bytes += bytes.substr(0, limits_.dead_letter_bytes);
-    letter.body_end = batch_.bytes.size();
-    weight_ += letter.body_end - letter.body_begin;
-    batch_.messages.push_back(letter);
-    ++counts_.set_aside;
+    add_letter(fmt::format("{}.{}", relation.schema, relation.name), sync_id,
+               is_kept ? reason
+                       : "a value cannot be written; neither it nor the row are kept here, since a "
+                         "rule leaves columns of the table out",
+               is_kept ? bytes : std::string_view{});
     notice(relation,
            "has rows that cannot be written; they go to the dead letters, and clients "
            "fetch the model afresh");
@@ -339,10 +480,32 @@ void BatchBuilder::set_aside(const Change& change, SyncId first_id, std::string_
     if (models > 0) add_reset(models == 1 ? model_json : std::string_view{}, "bad_row", sync_id);
 }
 
+void BatchBuilder::add_letter(std::string_view table, SyncId id, std::string_view reason,
+                              std::string_view bytes) {
+    Message letter{
+        .kind = Message::Kind::dead_letter, .last_sync_id = id, .transaction = transaction_};
+    letter.body_begin = batch_.bytes.size();
+    // Five fields with a line end after each but the last, which may hold any bytes.
+    auto append_line = [&](std::string_view text) {
+        for (auto character : text) batch_.bytes += character == '\n' ? ' ' : character;
+        batch_.bytes += '\n';
+    };
+    append_line(table);
+    append_line(fmt::to_string(transaction_.commit_lsn));
+    append_line(fmt::to_string(transaction_.xid));
+    append_line(reason);
+    batch_.bytes += bytes.substr(0, limits_.dead_letter_bytes);
+    letter.body_end = batch_.bytes.size();
+    weight_ += letter.body_end - letter.body_begin;
+    batch_.messages.push_back(letter);
+    ++counts_.set_aside;
+}
+
 void BatchBuilder::add_reset(std::string_view model_json, std::string_view reason, SyncId sync_id) {
     close_message();
     Message message{
         .kind = Message::Kind::reset, .last_sync_id = sync_id, .transaction = transaction_};
+    put_annotations(message);
     message.body_begin = batch_.bytes.size();
     if (!model_json.empty()) {
         batch_.bytes += "\"modelName\":";

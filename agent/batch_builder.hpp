@@ -1,5 +1,7 @@
 #pragma once
 
+#include "agent/annotation.hpp"
+#include "agent/published_event.hpp"
 #include "agent/rules/name_index.hpp"
 #include "agent/rules/router.hpp"
 #include "decoders/event.hpp"
@@ -7,6 +9,7 @@
 
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -30,7 +33,8 @@ public:
         std::uint64_t actions = 0;
         std::uint64_t omitted = 0;     // Actions sent without their large columns.
         std::uint64_t unroutable = 0;  // Changes that a rule could not route.
-        std::uint64_t set_aside = 0;   // Rows among the dead letters.
+        std::uint64_t set_aside = 0;   // Rows and events among the dead letters.
+        std::uint64_t events = 0;
     };
 
     // `router` must outlive the builder.
@@ -47,15 +51,31 @@ public:
     void set_aside(const Change& change, SyncId first_id, std::string_view reason,
                    std::string_view bytes);
     void add_truncate(const Truncate& truncate, SyncId first_id);
-    void end_transaction() { close_message(); }
+
+    // What the transaction says of itself: all of its messages bear it. False where some have gone
+    // already. Throws ValueError; then nothing is said.
+    bool annotate(Annotation annotation);
+
+    // Throws ValueError where nobody would hear of it; then nothing is written.
+    void add_event(PublishedEvent event, SyncId id);
+
+    // An event that cannot be read, as the `bytes` that it came in.
+    void set_aside_event(SyncId id, std::string_view reason, std::string_view bytes);
+
+    // All of it is at or below `last_id`: whoever waits for that is told.
+    void end_transaction(SyncId last_id);
 
     // The router has other rules now: what is told of rules is told anew.
     void forget_rules() { told_.clear(); }
 
-    bool is_empty() const { return batch_.messages.empty(); }
+    // What the channels of events are called from here on.
+    void name_events(EventChannels channels) { event_channels_ = std::move(channels); }
+
+    bool is_empty() const { return batch_.messages.empty() && batch_.receipts.empty(); }
     bool is_full() const {
         return weight_ >= limits_.batch_bytes ||
-               batch_.channels.size() + batch_.messages.size() >= 2 * limits_.batch_messages;
+               batch_.channels.size() + batch_.messages.size() + batch_.receipts.size() >=
+                   2 * limits_.batch_messages;
     }
 
     // What has been written since the last time; `spare` is written into from now on.
@@ -97,6 +117,7 @@ private:
     Mark mark() const;
     void take_back(const Mark& mark);
 
+    void write_event(const TableRule& outbox, const Change& change, SyncId id);
     void write(std::span<const TableRule> rules, const Change& change, SyncId first_id);
     void add_groups(const Change& change, SyncId first_id);
     Hearing& hearing_of(std::size_t channel);
@@ -108,6 +129,15 @@ private:
     void append_action(const Route& found, const Change& change, SyncId first_id);
     void append_data(const Route& found, const Change& change);
     void close_message();
+    Batch::Slice write_bytes(std::string_view text);
+    void put_channels(Message& message, std::span<const std::string> channels);
+    void put_annotations(Message& message);
+    void note_end(const Message& message);
+    void add_progress(const std::string& channel, SyncId last_id);
+    void add_receipt(std::string_view mutation_id, bool is_rejected, SyncId last_id,
+                     std::string_view reason_json);
+    void add_letter(std::string_view table, SyncId id, std::string_view reason,
+                    std::string_view bytes);
     void add_reset(std::string_view model_json, std::string_view reason, SyncId sync_id);
     void reset_unroutable(const Change& change, SyncId sync_id);
     bool is_told_first(const Rule& rule, const Relation* relation, std::string_view why);
@@ -117,10 +147,18 @@ private:
 
     Router& router_;
     Limits limits_;
+    EventChannels event_channels_;
     Batch batch_;
     std::size_t weight_ = 0;
     bool is_open_ = false;  // The last message may still grow.
     TransactionInfo transaction_;
+    Annotation annotation_;      // Of it.
+    Batch::Slice annotations_;   // The same as text of the batch, once that is written.
+    std::size_t own_begin_ = 0;  // Its first message in the batch.
+    bool is_cut_ = false;        // Some of its messages went with an earlier batch.
+    bool is_rejected_ = false;   // Its mutation, by an event of its own.
+    // The last id on each channel that hears of it, where somebody waits for its end.
+    std::unordered_map<std::string, SyncId> ends_;
     Routes routes_;
     ValueWriter writer_;
     std::vector<Hearing> heard_;

@@ -18,7 +18,7 @@ namespace walcast {
 namespace {
 
 constexpr std::string_view sections[] = {"source",        "source.spool", "values", "redis",
-                                         "redis.history", "http",         "rule"};
+                                         "redis.history", "http",         "rule",   "outbox"};
 
 // Where in the file, for errors.
 struct Place {
@@ -171,11 +171,49 @@ void finish_channels(Config& config) {
                                  {.is_column = false, .text = config.channel_prefix, .keys = {}});
 }
 
+// The outbox is a rule of its own kind.
+void add_outbox(Config& config, const toml::table& parsed) {
+    if (config.outbox_table.empty()) {
+        if (config.outbox != OutboxColumns{})
+            throw ConfigError(fmt::format("{}: [outbox] names columns and no table",
+                                          config.file.empty() ? "environment" : config.file));
+        return;
+    }
+    Rule rule;
+    rule.table = config.outbox_table;
+    rule.operations = 1U << static_cast<unsigned>(Action::insert);
+    rule.outbox = config.outbox;
+    rule.file = config.file;
+    if (const auto* table = parsed["outbox"]["table"].node()) {
+        auto at = table->source().begin;
+        rule.line = at.line;
+        rule.places["table"] = {at.line, at.column};
+    }
+    config.rules.push_back(std::move(rule));
+}
+
+toml::table outbox_toml(const Config& config) {
+    toml::table table{{"table", config.outbox_table}};
+    const auto& columns = config.outbox;
+    auto add = [&](const char* name, const std::optional<std::string>& column) {
+        if (column) table.insert(name, *column);
+    };
+    add("mutation_id", columns.mutation_id);
+    add("channel", columns.channel);
+    add("name", columns.name);
+    add("data", columns.data);
+    add("rejected", columns.rejected);
+    add("reason", columns.reason);
+    add("headers", columns.headers);
+    return table;
+}
+
 // The rules, and the settings that their channels hang on.
 std::string text_of_rules(const Config& config, const toml::table& parsed) {
     toml::table rules{{"redis", toml::table{{"prefix", config.redis.prefix},
                                             {"channel_prefix", config.channel_prefix}}}};
     if (const auto* written = parsed.get("rule")) rules.insert("rule", *written);
+    if (!config.outbox_table.empty()) rules.insert("outbox", outbox_toml(config));
     std::ostringstream text;
     text << rules;
     return text.str();
@@ -219,6 +257,7 @@ Config parse_config(std::string_view text, const std::string& file,
         Place{file, error.source().begin}.fail(error.description());
     }
     apply_environment(config, environment);
+    add_outbox(config, parsed);
     check_combinations(config);
     finish_channels(config);
     expect_no_control(config, config.redis.prefix);

@@ -51,6 +51,8 @@ struct Config {
         std::string token;  // Without it only this machine may ask.
     };
     Http http;
+    std::string outbox_table;  // schema.table; empty: none.
+    OutboxColumns outbox;
     std::vector<Rule> rules;
     std::string rules_text;  // As TOML; the same for rules that say the same.
     std::string file;        // Where it was read from.

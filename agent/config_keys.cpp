@@ -105,6 +105,11 @@ bool is_same(const Config& a, const Config& b) {
     return (a.*....*path) == (b.*....*path);
 }
 
+// Part of the rules, and replaced with them.
+bool is_of_rules(const Config&, const Config&) {
+    return true;
+}
+
 constexpr ConfigKey keys[] = {
     {"source.url", Kind::secret,
      [](Config& config, const std::string& text) { config.source.url = text; },
@@ -197,8 +202,7 @@ constexpr ConfigKey keys[] = {
              throw std::invalid_argument("expected no control characters");
          config.channel_prefix = text;
      },
-     // Part of the rules, and replaced with them.
-     [](const Config&, const Config&) { return true; }},
+     is_of_rules},
     {"redis.history.length", Kind::number,
      [](Config& config, const std::string& text) {
          config.redis.history_length = read_count(text);
@@ -217,6 +221,27 @@ constexpr ConfigKey keys[] = {
          config.redis.wait_replicas = read_count(text, 0);
      },
      is_same<&Config::redis, &RedisSettings::wait_replicas>},
+    {"outbox.table", Kind::text,
+     [](Config& config, const std::string& text) {
+         if (text.find('.') == std::string::npos || text.find_first_of("*?") != std::string::npos)
+             throw std::invalid_argument("expected schema and table: \"public.outbox\"");
+         config.outbox_table = text;
+     },
+     is_of_rules},
+    {"outbox.mutation_id", Kind::text,
+     [](Config& config, const std::string& text) { config.outbox.mutation_id = text; }, is_of_rules},
+    {"outbox.channel", Kind::text,
+     [](Config& config, const std::string& text) { config.outbox.channel = text; }, is_of_rules},
+    {"outbox.name", Kind::text,
+     [](Config& config, const std::string& text) { config.outbox.name = text; }, is_of_rules},
+    {"outbox.data", Kind::text,
+     [](Config& config, const std::string& text) { config.outbox.data = text; }, is_of_rules},
+    {"outbox.rejected", Kind::text,
+     [](Config& config, const std::string& text) { config.outbox.rejected = text; }, is_of_rules},
+    {"outbox.reason", Kind::text,
+     [](Config& config, const std::string& text) { config.outbox.reason = text; }, is_of_rules},
+    {"outbox.headers", Kind::text,
+     [](Config& config, const std::string& text) { config.outbox.headers = text; }, is_of_rules},
     {"http.listen", Kind::text,
      [](Config& config, const std::string& text) {
          config.http.listen = parse_listen_address(text);

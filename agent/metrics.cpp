@@ -167,7 +167,14 @@ void add_stream(Families& out, const Metrics& metrics) {
                 metrics.omitted);
     out.counter("walcast_unroutable_total",
                 "Changes of which a rule could not tell whom they concern.", metrics.unroutable);
-    out.counter("walcast_bad_rows_total", "Rows put among the dead letters.", metrics.bad_rows);
+    out.counter("walcast_bad_rows_total", "Rows and events put among the dead letters.",
+                metrics.bad_rows);
+    out.counter("walcast_events_total", "Events published that no row of a rule stands for.",
+                metrics.events);
+    out.counter("walcast_receipts_total", "Receipts written for mutations.", metrics.receipts);
+    out.counter("walcast_wrong_messages_total",
+                "Annotations ignored or too late, and events that cannot be read.",
+                metrics.messages_wrong);
 }
 
 void add_sink(Families& out, const Metrics& metrics) {

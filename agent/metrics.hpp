@@ -61,7 +61,10 @@ struct Metrics {
     std::uint64_t sync_actions = 0;
     std::uint64_t omitted = 0;     // Actions sent without their large columns.
     std::uint64_t unroutable = 0;  // Changes that a rule could not route.
-    std::uint64_t bad_rows = 0;    // Among the dead letters.
+    std::uint64_t bad_rows = 0;    // And bad events: among the dead letters.
+    std::uint64_t events = 0;
+    std::uint64_t receipts = 0;
+    std::uint64_t messages_wrong = 0;  // Logical messages that cannot be taken as they are.
 
     // To Redis.
     std::uint64_t messages = 0;               // Once for each channel.

@@ -50,6 +50,9 @@ public:
 
     bool is_in_transaction() const { return is_in_transaction_; }
 
+    // The position covers the whole of the transaction.
+    bool is_covered() const { return is_covered_; }
+
     // The position's last transaction has come again, or need not.
     bool is_recognised() const { return is_recognised_; }
 

@@ -2,6 +2,7 @@
 
 #include "agent/concurrency.hpp"
 #include "agent/errors.hpp"
+#include "agent/logical_messages.hpp"
 #include "agent/make_decoder.hpp"
 
 #include <fmt/format.h>
@@ -21,11 +22,13 @@ Pipeline::Pipeline(Settings settings, ChangeStream& stream, RuleBook& rules, Hea
       log_(log),
       bad_rows_(settings.bad_rows),
       recording_(settings.recording),
+      reserved_prefix_(std::move(settings.reserved_prefix)),
       router_(rules.in_force->rules, stream.catalog(), settings.without_id),
       builder_(router_, settings.batches),
       decoder_(make_decoder(settings.plugin, settings.format_version)),
       spool_(std::move(settings.spool)) {
     if (settings.is_streaming) streaming_.emplace();
+    name_events_by(*rules.in_force);
 }
 
 void Pipeline::begin(const Stored& stored) {
@@ -126,8 +129,9 @@ void Pipeline::handle(const Event& event) {
         numbering_->begin(transaction_);
         builder_.begin(transaction_);
     } else if (const auto* commit = std::get_if<Commit>(&event)) {
+        auto is_covered = numbering_->is_covered();
         numbering_->commit(commit->end_lsn);
-        builder_.end_transaction();
+        if (!is_covered) builder_.end_transaction(numbering_->position().sync_id);
         heartbeat_.committed(commit->end_lsn);
         received_ = std::max(received_, commit->end_lsn);
         has_whole_transaction_ = !builder_.is_empty();
@@ -207,23 +211,31 @@ void Pipeline::add(const Truncate& truncate) {
 
 void Pipeline::add(const LogicalMessage& message) {
     if (message.prefix == Heartbeat::prefix) heartbeat_.heard(message.content);
-    auto is_event = message.prefix == "walcast:event";
+    auto is_event = message.prefix == PublishedEvent::prefix;
     if (is_event && replay_)
         throw SetupError(fmt::format(
             "postgres: transaction {} at {} was sent in progress and holds a walcast:event, of "
             "which nobody can tell then whether its savepoint was rolled back: events need "
             "[source] streaming = false",
             transaction_.xid, transaction_.commit_lsn));
-    std::optional<SyncId> id;
-    if (!message.is_transactional) {
-        id = numbering_->take_alone(message.lsn, is_event ? 1 : 0);
-        received_ = std::max(received_, message.lsn);
-    } else if (is_event) {
-        id = numbering_->take(message_, 1);
+    if (auto wrong = take_message(message, message_, *numbering_, builder_)) {
+        ++metrics_.messages_wrong;
+        warn_of_message(*wrong, message);
     }
-    if (id)
-        log_.warn("event not published, this version only numbers it sync_id={} lsn={}", *id,
-                  message.lsn);
+    if (!message.is_transactional) {
+        received_ = std::max(received_, message.lsn);
+        has_whole_transaction_ = !builder_.is_empty();
+    }
+}
+
+// Applications may be wrong at any rate: a line a second tells of it.
+void Pipeline::warn_of_message(std::string_view what, const LogicalMessage& message) {
+    auto now = Clock::now();
+    if (message_warned_at_ && now - *message_warned_at_ < std::chrono::seconds{1}) return;
+    message_warned_at_ = now;
+    log_.warn("{} prefix={} xid={} lsn={} messages_wrong={}", what, message.prefix,
+              message.is_transactional ? transaction_.xid : 0, message.lsn,
+              metrics_.messages_wrong);
 }
 
 // --- batches ---
@@ -239,6 +251,8 @@ Batch Pipeline::take_batch(Batch spare) {
     metrics_.omitted += counts.omitted;
     metrics_.unroutable += counts.unroutable;
     metrics_.bad_rows += counts.set_aside;
+    metrics_.events += counts.events;
+    metrics_.receipts += batch.receipts.size();
     metrics_.messages += batch.channels.size();
     metrics_.spool_bytes = spool_.bytes();
     has_whole_transaction_ = false;
@@ -276,6 +290,11 @@ void Pipeline::replace_rules(const RuleSet& rules) {
         });
     });
     builder_.forget_rules();
+    name_events_by(rules);
+}
+
+void Pipeline::name_events_by(const RuleSet& rules) {
+    builder_.name_events({.prefix = rules.channel_prefix, .reserved = reserved_prefix_});
 }
 
 // Throws SetupError where the rules do not fit a table; then nothing has changed.

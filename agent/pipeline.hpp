@@ -39,6 +39,7 @@ public:
         Router::WithoutId without_id = Router::WithoutId::refused;
         BatchBuilder::Limits batches;
         RecordingWriter* recording = nullptr;
+        std::string reserved_prefix = "walcast:";  // No event's channel begins so.
     };
 
     // All but `settings` must outlive the pipeline.
@@ -117,6 +118,8 @@ private:
     void add(const Change& change);
     void add(const Truncate& truncate);
     void add(const LogicalMessage& message);
+    void warn_of_message(std::string_view what, const LogicalMessage& message);
+    void name_events_by(const RuleSet& rules);
     void replace_rules(const RuleSet& rules);
     void put_in_force(std::unique_ptr<const RuleSet> rules, SyncId from);
     void keep_rules_of(const Stored& stored);
@@ -130,6 +133,8 @@ private:
     Log& log_;
     BadRows bad_rows_;
     RecordingWriter* recording_;
+    std::string reserved_prefix_;
+    std::optional<Clock::time_point> message_warned_at_;
     Router router_;
     BatchBuilder builder_;
     std::unique_ptr<Decoder> decoder_;

@@ -56,7 +56,8 @@ asio::awaitable<void> Supervisor::run_session() {
                                             .spool = source.spool,
                                             .bad_rows = source.bad_rows,
                                             .without_id = Router::without_id_of(source.plugin),
-                                            .batches = batches_},
+                                            .batches = batches_,
+                                            .reserved_prefix = config_.redis.prefix},
                                .confirm_delay = config_.confirm_delay,
                                .heartbeat = source.heartbeat,
                                .limits = {}};

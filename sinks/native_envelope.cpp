@@ -63,36 +63,75 @@ void append_action_head(std::string& out, SyncId sync_id, Action action,
     out += ",\"modelId\":";
 }
 
-void append_message_head(std::string& out, std::string_view type, std::string_view epoch,
-                         std::optional<SyncId> prev_sync_id, SyncId last_sync_id,
-                         const TransactionInfo& transaction) {
+static std::string_view type_of(Message::Kind kind) {
+    switch (kind) {
+        case Message::Kind::event: return "event";
+        case Message::Kind::reset: return "reset";
+        default: return "sync";
+    }
+}
+
+static bool has_actions(const Message& message) {
+    return message.kind == Message::Kind::sync || message.kind == Message::Kind::progress;
+}
+
+void append_message_head(std::string& out, const Batch& batch, const Message& message,
+                         std::string_view epoch, std::optional<SyncId> prev_sync_id) {
+    const auto& transaction = message.transaction;
     out += "{\"type\":\"";
-    out += type;
+    out += type_of(message.kind);
     out += "\",\"epoch\":\"";
     out += epoch;
     out += "\",\"prevSyncId\":";
     if (prev_sync_id) append_number(out, *prev_sync_id);
     out += ",\"lastSyncId\":";
-    append_number(out, last_sync_id);
+    append_number(out, message.last_sync_id);
     out += ",\"lsn\":\"";
     append_hex(out, transaction.commit_lsn.value >> 32U);
     out += '/';
     append_hex(out, transaction.commit_lsn.value & 0xFFFFFFFFU);
-    out += "\",\"xid\":";
-    append_number(out, transaction.xid);
-    out += ",\"commitTime\":\"";
-    append_timestamp(out, transaction.commit_time);
     out += '"';
+    // An event outside any transaction has neither xid nor commit time.
+    if (transaction.xid != 0) {
+        out += ",\"xid\":";
+        append_number(out, transaction.xid);
+        out += ",\"commitTime\":\"";
+        append_timestamp(out, transaction.commit_time);
+        out += '"';
+    }
+    out += batch.text(message.annotations_begin, message.annotations_end);
+    if (has_actions(message))
+        out += ",\"sync\":[";
+    else if (message.body_begin < message.body_end)
+        out += ',';
+}
+
+std::string_view message_end(const Message& message) {
+    return has_actions(message) ? "]}" : "}";
 }
 
 void append_message(std::string& out, const Batch& batch, const Message& message,
                     std::string_view epoch, SyncId prev_sync_id) {
-    auto is_sync = message.kind == Message::Kind::sync;
-    append_message_head(out, is_sync ? sync_type : reset_type, epoch, prev_sync_id,
-                        message.last_sync_id, message.transaction);
-    out += is_sync ? sync_open : ",";
+    append_message_head(out, batch, message, epoch, prev_sync_id);
     out += batch.text(message.body_begin, message.body_end);
-    out += is_sync ? sync_close : "}";
+    out += message_end(message);
+}
+
+void append_receipt(std::string& out, const Batch& batch, const Batch::Receipt& receipt,
+                    std::string_view epoch) {
+    out += "{\"mutationId\":";
+    out += batch.text(receipt.mutation_id_json);
+    out += ",\"status\":";
+    out += receipt.is_rejected ? "\"rejected\"" : "\"committed\"";
+    out += ",\"epoch\":\"";
+    out += epoch;
+    out += "\",\"lastSyncId\":";
+    append_number(out, receipt.last_sync_id);
+    if (receipt.reason.begin != receipt.reason.end) {
+        out += ",\"reason\":";
+        out += batch.text(receipt.reason);
+    }
+    out += '}';
 }
 
 }  // namespace walcast

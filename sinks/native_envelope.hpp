@@ -16,22 +16,23 @@ namespace walcast {
 void append_action_head(std::string& out, SyncId sync_id, Action action,
                         std::string_view model_name);
 
-// Appends all up to and including `"sync":[`, or, for a reset, up to where its own fields follow.
-// Without `prev_sync_id` its place is left empty, for the server to fill from its history.
-void append_message_head(std::string& out, std::string_view type, std::string_view epoch,
-                         std::optional<SyncId> prev_sync_id, SyncId last_sync_id,
-                         const TransactionInfo& transaction);
+// Appends all of a message up to where its body follows. Without `prev_sync_id` its place is left
+// empty, for the server to fill from its history.
+void append_message_head(std::string& out, const Batch& batch, const Message& message,
+                         std::string_view epoch, std::optional<SyncId> prev_sync_id);
+
+// What follows the body.
+std::string_view message_end(const Message& message);
 
 // Appends a whole message of a batch, as one channel gets it.
 void append_message(std::string& out, const Batch& batch, const Message& message,
                     std::string_view epoch, SyncId prev_sync_id);
 
+// Appends what is kept, and published, of a mutation.
+void append_receipt(std::string& out, const Batch& batch, const Batch::Receipt& receipt,
+                    std::string_view epoch);
+
 // 2026-11-21T04:10:24.870123Z. Times outside the years 0 to 9999 become the nearest inside.
 void append_timestamp(std::string& out, Timestamp time);
-
-inline constexpr std::string_view sync_type = "sync";
-inline constexpr std::string_view sync_open = ",\"sync\":[";
-inline constexpr std::string_view sync_close = "]}";
-inline constexpr std::string_view reset_type = "reset";
 
 }  // namespace walcast

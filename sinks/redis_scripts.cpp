@@ -14,7 +14,8 @@ if redis.acl_check_cmd then
       {'ZRANGE', ARGV[2] .. 'channels', '0', '1'}, {'ZRANGEBYSCORE', ARGV[2] .. 'channels', '0', '1'},
       {'ZUNIONSTORE', ARGV[2] .. 'channels:resetting', '1', ARGV[2] .. 'channels'}, {'TIME'},
       {'TYPE', log}, {'HGET', KEYS[1], 'owner'}, {'ZCARD', ARGV[2] .. 'channels'},
-      {'PUBLISH', control, ''}}) do
+      {'PUBLISH', control, ''}, {'SET', ARGV[2] .. 'receipt:probe', '', 'EX', '1'},
+      {'PUBLISH', ARGV[2] .. 'receipt:probe', ''}}) do
     if not redis.acl_check_cmd(unpack(command)) then
       return redis.error_reply('NOPERM this user may not ' .. command[1] .. ' ' .. (command[2] or ''))
     end
@@ -96,9 +97,9 @@ end
 
 -- One message for a channel that is remembered and nothing else to write, as on a quiet stream, where latency counts and each
 -- call costs 5 to 10 us, since caches are cold: its XADD is the first write, so what can fail shows there.
-local is_single = #ARGV == 23 and ARGV[19] ~= '' and ARGV[20] == '0' and ARGV[21] == '1'
+local is_single = #ARGV == 25 and ARGV[15] == '1' and ARGV[18] == '0' and ARGV[21] ~= '' and ARGV[22] == '0' and ARGV[23] == '1' and ARGV[24] ~= ''
 if is_single and ARGV[10] == '' and ARGV[16] == '' and not now[4] then
-  local key, name, id, message = KEYS[4], ARGV[18], ARGV[22] .. '-0', ARGV[23]
+  local key, name, id, message = KEYS[4], ARGV[20], ARGV[24] .. '-0', ARGV[25]
   local failure = may_not('HSET', position, 'lsn', '') or forbidden(key, name)
   if failure then return failure end
   local added = pcall('XADD', key, 'MAXLEN', '~', ARGV[14], id, 'm', message)
@@ -129,7 +130,7 @@ end
 -- What is remembered was in the index.
 local index_is_lost = false
 if kind == 'none' then
-  for i = 19, 16 + 3 * count, 3 do index_is_lost = index_is_lost or ARGV[i] ~= '' end
+  for i = 21, 18 + 3 * count, 3 do index_is_lost = index_is_lost or ARGV[i] ~= '' end
 end
 if index_is_lost then floor = ARGV[2] end
 
@@ -146,7 +147,7 @@ local function look_up(key, name)
   return last
 end
 
-local at = 18
+local at = 20
 for channel = 1, count do
   local name, last = ARGV[at], ARGV[at + 1]
   names[channel] = name
@@ -163,10 +164,10 @@ for channel = 1, count do
   end
   at = at + 3
 end
-local messages = at
+local messages, receipts = at, #ARGV - 2 * tonumber(ARGV[18]) + 1
 local touches_control, has_dead_letters = false, false
 local dead_letters = string.sub(control, 1, -8) .. 'dead-letters'
-for i = messages, #ARGV, 3 do
+for i = messages, receipts - 1, 3 do
   if ARGV[i] == '0' then touches_control = true end
   if ARGV[i] == 'dead letter' then has_dead_letters = true end
 end
@@ -185,6 +186,12 @@ if touches_control then
   if failure then return failure end
   blanks[0] = found
 end
+local receipt_key = string.sub(control, 1, -8) .. 'receipt:'
+for i = receipts, #ARGV, 2 do
+  local key = receipt_key .. ARGV[i]
+  local failure = may_not('SET', key, '', 'EX', '1') or may_not('PUBLISH', key, '')
+  if failure then return failure end
+end
 
 -- From here on writes.
 local function set_aside(id, letter)
@@ -198,7 +205,12 @@ local function publish(channel, i, message)
   if previous then
     local _, open = string.find(message, '"prevSyncId":', 1, true)
     message = string.sub(message, 1, open) .. previous .. string.sub(message, open + 1)
-    blanks[channel] = channel == 0 and ARGV[i + 1] or nil
+    if ARGV[i + 1] ~= '' then blanks[channel] = channel == 0 and ARGV[i + 1] or nil end
+  end
+  -- Progress is no part of the history.
+  if ARGV[i + 1] == '' then
+    call('PUBLISH', names[channel], message)
+    return
   end
   if channel == 0 then
     call('XADD', control, ARGV[i + 1] .. '-0', 'm', message)
@@ -208,7 +220,7 @@ local function publish(channel, i, message)
   call('PUBLISH', names[channel], message)
 end
 
-for i = messages, #ARGV, 3 do
+for i = messages, receipts - 1, 3 do
   if ARGV[i] == 'dead letter' then
     set_aside(ARGV[i + 1], ARGV[i + 2])
   else
@@ -225,7 +237,12 @@ if touches_control then
     if tonumber(top) > tonumber(floor) then call('HSET', position, 'floor', top) end
   end
 end
-at = 18
+for i = receipts, #ARGV, 2 do
+  local key = receipt_key .. ARGV[i]
+  call('SET', key, ARGV[i + 1], 'EX', ARGV[19])
+  call('PUBLISH', key, ARGV[i + 1])
+end
+at = 20
 local time
 for channel = 1, count do
   if ARGV[at + 2] == '1' then

@@ -24,9 +24,11 @@ extern const char* const first_position;
 // One batch. KEYS: position, channels, control, then the history of each channel.
 // ARGV: owner, expected position, new position (each as sync_id lsn commit_lsn xid changes hash,
 // the last four empty between transactions), history length, n, rules ('' as before), the last
-// transaction, then for each of the n channels: name, last id there ('' when not known), 1 to note it in the index of
-// channels; then for each message: which channel (0: control), its last id, its bytes. For a
-// channel whose last id is not known the first message's prevSyncId is empty, and filled in here.
+// transaction, number of receipts, their age in seconds, then for each of the n channels: name,
+// last id there ('' when not known), 1 to note it in the index of channels; then for each message:
+// which channel (0: control), its last id ('': no part of the history), its bytes; then for each
+// receipt: mutation id, text. For a channel whose last id is not known the first message's
+// prevSyncId is empty, and filled in here.
 extern const char* const commit;
 
 // Begins an epoch. KEYS: position, channels, channels of the epoch before. ARGV: owner, then fields

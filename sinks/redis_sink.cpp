@@ -345,9 +345,11 @@ void RedisSink::collect_targets(const Batch& batch) {
     batch_channels_.clear();
     batch_indexes_.clear();
     for (const auto& message : batch.messages) {
-        if (message.kind != Message::Kind::sync) targets_.push_back({&message, nullptr});
+        auto has_no_channels =
+            message.kind == Message::Kind::reset || message.kind == Message::Kind::dead_letter;
+        if (has_no_channels) targets_.push_back({&message, nullptr});
         for (auto i = message.channels_begin; i < message.channels_end; ++i) {
-            auto name = batch.text(batch.channels[i].begin, batch.channels[i].end);
+            auto name = batch.text(batch.channels[i]);
             auto found = channels_.find(name);
             if (found == channels_.end()) {
                 found = channels_.emplace(std::string(name), Known{}).first;
@@ -359,9 +361,14 @@ void RedisSink::collect_targets(const Batch& batch) {
                 channel.batch = batches_;
                 batch_channels_.push_back(&*found);
                 channel.number = static_cast<std::uint32_t>(batch_channels_.size());
-                auto is_due = channel.is_new || now - channel.indexed_at >= interval;
-                if (is_due) channel.indexed_at = now;
-                batch_indexes_.push_back(is_due);
+                batch_indexes_.push_back(false);
+            }
+            // What only hears of progress has no history.
+            auto is_due = message.kind != Message::Kind::progress &&
+                          (channel.is_new || now - channel.indexed_at >= interval);
+            if (is_due) {
+                channel.indexed_at = now;
+                batch_indexes_[channel.number - 1] = true;
             }
             targets_.push_back({&message, &channel});
         }
@@ -389,20 +396,21 @@ void RedisSink::write_message(const Batch& batch, const Target& target) {
         append_argument(command_, batch.text(message.body_begin, message.body_end));
         return;
     }
-    auto is_sync = message.kind == Message::Kind::sync;
+    auto is_progress = message.kind == Message::Kind::progress;
     std::optional<SyncId> previous;
     if (target.channel != nullptr && !target.channel->is_new)
         previous = target.channel->last_sync_id;
     head_.clear();
-    append_message_head(head_, is_sync ? sync_type : reset_type, batch.before.epoch, previous,
-                        message.last_sync_id, message.transaction);
-    head_ += is_sync ? sync_open : ",";
+    append_message_head(head_, batch, message, batch.before.epoch, previous);
     auto body = batch.text(message.body_begin, message.body_end);
-    std::string_view close = is_sync ? sync_close : "}";
+    auto close = message_end(message);
 
     append_argument(command_,
                     std::uint64_t{target.channel == nullptr ? 0 : target.channel->number});
-    append_argument(command_, message.last_sync_id);
+    if (is_progress)
+        append_argument(command_, std::string_view{});  // Not part of the history.
+    else
+        append_argument(command_, message.last_sync_id);
     command_ += '$';
     fmt::format_to(std::back_inserter(command_), "{}\r\n",
                    head_.size() + body.size() + close.size());
@@ -410,7 +418,7 @@ void RedisSink::write_message(const Batch& batch, const Target& target) {
     command_ += body;
     command_ += close;
     command_ += "\r\n";
-    if (target.channel != nullptr) {
+    if (target.channel != nullptr && !is_progress) {
         target.channel->last_sync_id = message.last_sync_id;
         target.channel->is_new = false;
     }
@@ -419,8 +427,8 @@ void RedisSink::write_message(const Batch& batch, const Target& target) {
 void RedisSink::write_commit(const Batch& batch) {
     auto key_count = 3 + batch_channels_.size();
     command_.clear();
-    append_command_head(command_,
-                        3 + key_count + 17 + 3 * batch_channels_.size() + 3 * targets_.size());
+    append_command_head(command_, 3 + key_count + 19 + 3 * batch_channels_.size() +
+                                      3 * targets_.size() + 2 * batch.receipts.size());
     append_argument(command_, "EVALSHA");
     append_argument(command_, std::string_view(commit_sha_));
     append_argument(command_, std::uint64_t{key_count});
@@ -439,6 +447,8 @@ void RedisSink::write_commit(const Batch& batch) {
     append_argument(command_, std::uint64_t{batch_channels_.size()});
     append_argument(command_, std::string_view(batch.rules));
     append_argument(command_, std::string_view(to_text(batch.after.last)));
+    append_argument(command_, std::uint64_t{batch.receipts.size()});
+    append_argument(command_, static_cast<std::uint64_t>(settings_.history_age.count()));
     for (std::size_t i = 0; i < batch_channels_.size(); ++i) {
         append_argument(command_, std::string_view(batch_channels_[i]->first));
         if (batch_channels_[i]->second.is_new)
@@ -448,6 +458,12 @@ void RedisSink::write_commit(const Batch& batch) {
         append_argument(command_, std::string_view(batch_indexes_[i] ? "1" : "0"));
     }
     for (const auto& target : targets_) write_message(batch, target);
+    for (const auto& receipt : batch.receipts) {
+        append_argument(command_, batch.text(receipt.mutation_id));
+        head_.clear();
+        append_receipt(head_, batch, receipt, batch.before.epoch);
+        append_argument(command_, std::string_view(head_));
+    }
 }
 
 asio::awaitable<void> RedisSink::send(const Batch& batch) {

@@ -51,10 +51,11 @@ struct Stored {
     std::string rules = {};  // As the last batch that had some wrote them.
 };
 
-// One message: consecutive sync actions of one transaction for one set of channels; or a reset; or
-// a row that could not be written, for the operator.
+// One message: consecutive sync actions of one transaction for one set of channels; or an event; or
+// that there is nothing more of a transaction; or a reset; or a row that could not be written, for
+// the operator.
 struct Message {
-    enum class Kind : std::uint8_t { sync, reset, dead_letter };
+    enum class Kind : std::uint8_t { sync, event, progress, reset, dead_letter };
     Kind kind = Kind::sync;
     SyncId last_sync_id = 0;
     TransactionInfo transaction;
@@ -62,10 +63,13 @@ struct Message {
     // has none either, and is not published.
     std::uint32_t channels_begin = 0;
     std::uint32_t channels_end = 0;
-    // sync: the actions, comma-separated; reset: its own fields; dead letter: table, commit LSN,
-    // xid and reason, a line each, then the raw bytes.
+    // sync: the actions, comma-separated; event, reset: its own fields; dead letter: table,
+    // commit LSN, xid and reason, a line each, then the raw bytes.
     std::size_t body_begin = 0;
     std::size_t body_end = 0;
+    // What the transaction said of itself, as fields, each after a comma.
+    std::size_t annotations_begin = 0;
+    std::size_t annotations_end = 0;
 };
 
 // Messages that a sink commits in one step, and the position that they lead to. All text is in
@@ -75,19 +79,30 @@ struct Batch {
         std::size_t begin = 0;
         std::size_t end = 0;
     };
+    // What has become of a mutation. Kept for whoever asks by its id.
+    struct Receipt {
+        Slice mutation_id;       // As its key names it,
+        Slice mutation_id_json;  // and as JSON.
+        bool is_rejected = false;
+        SyncId last_sync_id = 0;  // All of it is at or below.
+        Slice reason = {};        // JSON; empty: none.
+    };
     Position before;
     Position after;
     std::vector<Message> messages;
     std::vector<Slice> channels;
+    std::vector<Receipt> receipts;
     std::string bytes;
     std::string rules;  // What routes from here on; empty: as before.
 
     std::string_view text(std::size_t begin, std::size_t end) const {
         return std::string_view(bytes).substr(begin, end - begin);
     }
+    std::string_view text(Slice slice) const { return text(slice.begin, slice.end); }
     void clear() {
         messages.clear();
         channels.clear();
+        receipts.clear();
         bytes.clear();
         rules.clear();
     }

@@ -37,13 +37,13 @@ asio::awaitable<void> StdoutSink::send(const Batch& batch) {
         auto& last_id = last_ids_[channel];
         std::string text;
         append_message(text, batch, message, batch.before.epoch, last_id);
-        last_id = message.last_sync_id;
+        if (message.kind != Message::Kind::progress) last_id = message.last_sync_id;
         shown.push_back({std::move(channel), std::move(text)});
     };
     for (const auto& message : batch.messages) {
         if (message.kind == Message::Kind::reset) add("control", message);
         for (auto i = message.channels_begin; i < message.channels_end; ++i)
-            add(std::string(batch.text(batch.channels[i].begin, batch.channels[i].end)), message);
+            add(std::string(batch.text(batch.channels[i])), message);
     }
     for (const auto& each : shown) co_await show_(each.channel, each.message);
 }

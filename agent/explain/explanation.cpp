@@ -281,12 +281,12 @@ Explanation Explainer::explain(const Truncate& truncate, const TransactionInfo& 
 
 void Explainer::take_messages(Explanation& explanation, BatchBuilder& builder,
                               std::string_view epoch, SyncId first_id) const {
-    builder.end_transaction();
+    builder.end_transaction(first_id);
     auto batch = builder.take({});
     for (const auto& message : batch.messages) {
         auto& told = explanation.messages.emplace_back();
         for (auto i = message.channels_begin; i < message.channels_end; ++i)
-            told.channels.emplace_back(batch.text(batch.channels[i].begin, batch.channels[i].end));
+            told.channels.emplace_back(batch.text(batch.channels[i]));
         if (message.kind == Message::Kind::reset) told.channels.push_back(control_);
         told.body = batch.text(message.body_begin, message.body_end);
         append_message(told.bytes, batch, message, epoch, first_id - 1);

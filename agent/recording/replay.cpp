@@ -1,6 +1,7 @@
 #include "agent/recording/replay.hpp"
 
 #include "agent/errors.hpp"
+#include "agent/logical_messages.hpp"
 #include "agent/make_decoder.hpp"
 
 #include <fmt/format.h>
@@ -147,12 +148,12 @@ void ReplayedBatches::take(const Replay::Step& step) {
         builder_.begin(transaction_);
     } else if (const auto* commit = std::get_if<Commit>(&event)) {
         numbering_.commit(commit->end_lsn);
-        builder_.end_transaction();
+        builder_.end_transaction(numbering_.position().sync_id);
     } else if (const auto* truncate = std::get_if<Truncate>(&event)) {
         auto count = static_cast<unsigned>(truncate->relations->size());
         if (auto id = numbering_.take(step.message, count)) builder_.add_truncate(*truncate, *id);
     } else if (const auto* message = std::get_if<LogicalMessage>(&event)) {
-        add(*message, step.message);
+        take_message(*message, step.message, numbering_, builder_);
     } else {
         throw SetupError("recording: it holds prepared transactions by themselves (two_phase)");
     }
@@ -177,14 +178,6 @@ void ReplayedBatches::add(const Change& change, std::string_view message) {
                         transaction_.xid, transaction_.commit_lsn));
     }
     ++rows_;
-}
-
-void ReplayedBatches::add(const LogicalMessage& message, std::string_view bytes) {
-    auto is_event = message.prefix == "walcast:event";
-    if (!message.is_transactional)
-        numbering_.take_alone(message.lsn, is_event ? 1 : 0);
-    else if (is_event)
-        numbering_.take(bytes, 1);
 }
 
 }  // namespace walcast

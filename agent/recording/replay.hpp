@@ -92,7 +92,6 @@ private:
     void read_batch();
     void take(const Replay::Step& step);
     void add(const Change& change, std::string_view message);
-    void add(const LogicalMessage& message, std::string_view bytes);
 
     Replay& replay_;
     Router router_;

@@ -28,8 +28,15 @@ std::span<const TableRule> Router::rules_of(const Relation& relation) {
 void Router::make_ready(Table& table, const Relation& relation) {
     auto name = fmt::format("{}.{}", relation.schema, relation.name);
     table.rules.clear();
-    for (const auto& rule : *rules_)
+    // An outbox is nothing else, whatever a glob says.
+    auto is_outbox = [&](const Rule& rule) {
+        return rule.outbox && matches_table(rule, relation.schema, relation.name);
+    };
+    auto outbox = std::find_if(rules_->begin(), rules_->end(), is_outbox);
+    for (const auto& rule : *rules_) {
+        if (outbox != rules_->end() && &rule != &*outbox) continue;
         if (matches_table(rule, relation.schema, relation.name)) add_ready(table, rule, relation);
+    }
     if (table.rules.empty() && !table.name.empty())
         unmatched_.push_back(fmt::format("{} was={}", name, table.name));
     table.name = table.rules.empty() ? "" : name;
@@ -55,7 +62,7 @@ void Router::expect_still_hidden(Table& table, const Rule& rule, const Relation&
 void Router::add_ready(Table& table, const Rule& rule, const Relation& relation) {
     expect_still_hidden(table, rule, relation);
     auto ready = walcast::make_ready(rule, relation, catalog_);
-    if (!ready.id.empty() || without_id_ == WithoutId::allowed) {
+    if (!ready.id.empty() || ready.outbox || without_id_ == WithoutId::allowed) {
         table.rules.push_back(std::move(ready));
     } else if (without_id_ == WithoutId::left_out) {
         without_id_found_.push_back(fmt::format("{}.{}", relation.schema, relation.name));

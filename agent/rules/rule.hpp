@@ -29,6 +29,19 @@ enum class DataKind {
     patch,  // The same as a JSON Patch (RFC 6902).
 };
 
+// The columns of an outbox by what they hold; those that are not named have the usual names.
+struct OutboxColumns {
+    std::optional<std::string> mutation_id = {};
+    std::optional<std::string> channel = {};
+    std::optional<std::string> name = {};
+    std::optional<std::string> data = {};
+    std::optional<std::string> rejected = {};
+    std::optional<std::string> reason = {};
+    std::optional<std::string> headers = {};
+
+    bool operator==(const OutboxColumns&) const = default;
+};
+
 // Which rows become which model, and who hears of them.
 struct Rule {
     struct Place {
@@ -47,6 +60,7 @@ struct Rule {
     std::vector<std::pair<std::string, std::string>> rename;  // Column, and its name in the data.
     DataKind data = DataKind::full;
     Unroutable unroutable = Unroutable::reset;
+    std::optional<OutboxColumns> outbox;  // Each row inserted is an event, and of no model.
 
     // Where it stands: its own line, and that of each key: "where", "channels.1", "exclude.0".
     std::string file;

@@ -25,6 +25,7 @@ public:
         : rule_(rule), relation_(relation), catalog_(catalog) {}
 
     TableRule make();
+    TableRule::Outbox make_outbox() const;
 
 private:
     [[noreturn]] void fail(const std::string& place, const std::string& why) const {
@@ -191,9 +192,38 @@ std::optional<BoundPredicate> Fitting::bind(const char* key,
     }
 }
 
+TableRule::Outbox Fitting::make_outbox() const {
+    auto find = [&](const std::optional<std::string>& written, const char* usual) {
+        std::optional<TableRule::Outbox::Column> found;
+        auto name = written.value_or(usual);
+        if (!written && column_named(name) == nullptr) return found;
+        auto index = find_column("", name);
+        found = {.index = index, .type = &catalog_.types().of(relation_.columns[index].type_oid)};
+        return found;
+    };
+    const auto& columns = *rule_.outbox;
+    TableRule::Outbox outbox{.mutation_id = find(columns.mutation_id, "mutation_id"),
+                             .channel = find(columns.channel, "channel"),
+                             .name = find(columns.name, "name"),
+                             .data = find(columns.data, "data"),
+                             .rejected = find(columns.rejected, "rejected"),
+                             .reason = find(columns.reason, "reason"),
+                             .headers = find(columns.headers, "headers")};
+    if (!outbox.channel)
+        fail(rule_.place_of(""), fmt::format("outbox: {}.{} has no column \"channel\": name it by "
+                                             "channel = \"...\"",
+                                             relation_.schema, relation_.name));
+    return outbox;
+}
+
 TableRule Fitting::make() {
     TableRule ready;
     ready.rule = &rule_;
+    if (rule_.outbox) {
+        ready.outbox = make_outbox();
+        ready.row = RowJson(relation_, catalog_.types(), choose_columns());
+        return ready;
+    }
     ready.model = rule_.model.empty() ? relation_.name : rule_.model;
     append_json_string(ready.model_json, ready.model);
     add_channels(ready);

@@ -24,7 +24,22 @@ struct TableRule {
         const JsonType* type = nullptr;
         std::vector<std::string> keys = {};  // json
     };
+    // Where a row of an outbox holds what; some columns may be missing.
+    struct Outbox {
+        struct Column {
+            std::size_t index = 0;
+            const JsonType* type = nullptr;
+        };
+        std::optional<Column> mutation_id = {};
+        std::optional<Column> channel = {};
+        std::optional<Column> name = {};
+        std::optional<Column> data = {};
+        std::optional<Column> rejected = {};
+        std::optional<Column> reason = {};
+        std::optional<Column> headers = {};
+    };
     const Rule* rule = nullptr;
+    std::optional<Outbox> outbox;
     std::string model;       // As written.
     std::string model_json;  // In quotes.
     std::vector<std::vector<Part>> channels;

@@ -140,7 +140,7 @@ bool text_of(json::value value, std::string& out) {
 // The members of an action, or of a message, that are shown.
 struct TailView::Shown {
     std::string type, model_name, model_id, name, reason, data, data_kind, id, commit_time, epoch,
-        xid, mutation_id;
+        xid, mutation_id, rejected;
     std::vector<std::string> unchanged, omitted;
     std::string_view raw;  // An action as it stands in the message.
 
@@ -157,6 +157,7 @@ struct TailView::Shown {
         if (member == "epoch") return &epoch;
         if (member == "xid") return &xid;
         if (member == "mutationId") return &mutation_id;
+        if (member == "rejected") return &rejected;
         return nullptr;
     }
 };
@@ -307,8 +308,13 @@ void TailView::show_action(std::string_view channel, const Message& message, con
         for (const auto& name : action.omitted) line.add(name + "=(omitted: too large)", dim);
         line.add(move, yellow);
     } else {
-        line.add(action.name, bold).add(action.reason);
+        line.add(action.name, bold);
+        if (action.rejected == "true") line.add("rejected:", red);
+        line.add(action.reason);
+        if (action.type == "event") line.add(action.data);
     }
+    const auto& mutation_id = message.whole.mutation_id;
+    if (!mutation_id.empty()) line.add("mutation=" + mutation_id, dim);
     line.add("#" + action.id, dim).end();
 }
 

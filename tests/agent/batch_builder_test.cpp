@@ -152,7 +152,7 @@ TEST(BatchBuilder, BeginsAMessageWithEachTransaction) {
     BuilderFixture fixture({note_rule()});
 
     fixture.builder.add(note("7", "a", relation).change(), 1);
-    fixture.builder.end_transaction();
+    fixture.builder.end_transaction(1);
     fixture.builder.begin({.commit_lsn = Lsn{300}, .xid = 739, .commit_time = {}});
     fixture.builder.add(note("8", "a", relation).change(), 2);
 
@@ -627,7 +627,7 @@ TEST(BatchBuilder, ResetsAModelOnceATransaction) {
 
     fixture.builder.add(delete_of(relation).with("id", "7").change(), 5);
     fixture.builder.add(delete_of(relation).with("id", "8").change(), 6);
-    fixture.builder.end_transaction();
+    fixture.builder.end_transaction(1);
     fixture.builder.begin({.commit_lsn = Lsn{300}, .xid = 739, .commit_time = {}});
     fixture.builder.add(delete_of(relation).with("id", "9").change(), 7);
 

@@ -536,7 +536,8 @@ TEST(Config, EachSettingIsComparedWithItself) {
                                              {"http.listen", "127.0.0.1:1"},
                                              {"http.token", "0123456789abcdef"}};
     for (const auto& key : config_keys()) {
-        if (key.path == "redis.channel_prefix") continue;  // Replaced with the rules.
+        // Replaced with the rules.
+        if (key.path == "redis.channel_prefix" || key.path.starts_with("outbox.")) continue;
         Config before;
         Config after;
         key.set(after, other.at(std::string(key.path)));
@@ -554,6 +555,31 @@ TEST(Config, ATimeMayBeOffOrHasAUnit) {
         auto text = fmt::format("[redis]\nconfirm_delay = \"{}\"", wrong);
         auto error = error_of<ConfigError>([&] { parse(text); });
         EXPECT_TRUE(contains(error, "expected \"off\" or a time")) << wrong << error;
+    }
+}
+
+TEST(Config, AnOutboxIsARuleOfItsOwn) {
+    auto config = parse(
+        "[[rule]]\ntable = \"a.b\"\nchannels = [\"c\"]\n"
+        "[outbox]\ntable = \"public.outbox\"\nchannel = \"topic\"");
+
+    ASSERT_EQ(config.rules.size(), 2U);
+    const auto& rule = config.rules[1];
+    EXPECT_EQ(rule.table, "public.outbox");
+    ASSERT_TRUE(rule.outbox);
+    EXPECT_EQ(rule.outbox->channel, "topic");
+    EXPECT_EQ(rule.outbox->data, std::nullopt);
+    EXPECT_FALSE(rule.takes(Action::update) || rule.takes(Action::remove));
+    EXPECT_EQ(rule.line, 5U);
+    EXPECT_EQ(parse(config.rules_text).rules_text, config.rules_text);
+    EXPECT_NE(config.rules_text, parse("[[rule]]\ntable = \"a.b\"\nchannels = [\"c\"]").rules_text);
+}
+
+TEST(Config, AnOutboxThatCannotBeIsRefused) {
+    for (const auto* wrong : {"table = \"outbox\"", "table = \"public.*\"", "channel = \"topic\"",
+                              "table = \"a.b\"\nchanel = \"c\""}) {
+        auto error = error_of<ConfigError>([&] { parse(fmt::format("[outbox]\n{}", wrong)); });
+        EXPECT_FALSE(error.empty()) << wrong;
     }
 }
 

@@ -1,7 +1,8 @@
 #include "agent/batch_builder.hpp"
 #include "agent/config.hpp"
-#include "agent/recording/mask.hpp"
+#include "agent/logical_messages.hpp"
 #include "agent/numbering.hpp"
+#include "agent/recording/mask.hpp"
 #include "agent/rules/router.hpp"
 #include "decoders/pgoutput.hpp"
 #include "decoders/wal2json.hpp"
@@ -131,7 +132,7 @@ private:
             builder_.begin(begin->transaction);
         } else if (const auto* commit = std::get_if<Commit>(&event)) {
             numbering_.commit(commit->end_lsn);
-            builder_.end_transaction();
+            builder_.end_transaction(numbering_.position().sync_id);
         } else if (const auto* change = std::get_if<Change>(&event)) {
             auto id = numbering_.take(bytes, change->action == Action::update ? 2 : 1);
             if (id) builder_.add(*change, *id);
@@ -139,11 +140,7 @@ private:
             auto count = static_cast<unsigned>(truncate->relations->size());
             if (auto id = numbering_.take(bytes, count)) builder_.add_truncate(*truncate, *id);
         } else if (const auto* message = std::get_if<LogicalMessage>(&event)) {
-            auto is_event = message->prefix == "walcast:event";
-            if (!message->is_transactional)
-                numbering_.take_alone(message->lsn, is_event ? 1 : 0);
-            else if (is_event)
-                numbering_.take(bytes, 1);
+            take_message(*message, bytes, numbering_, builder_);
         }
     }
 
@@ -172,13 +169,8 @@ public:
 
 private:
     std::string line_of(const Batch& batch, const Message& message, const std::string& channel) {
-        auto is_sync = message.kind == Message::Kind::sync;
         auto line = channel + '\t';
-        append_message_head(line, is_sync ? sync_type : reset_type, "golden", last_ids_[channel],
-                            message.last_sync_id, message.transaction);
-        line += is_sync ? sync_open : ",";
-        line += batch.text(message.body_begin, message.body_end);
-        line += is_sync ? sync_close : "}";
+        append_message(line, batch, message, "golden", last_ids_[channel]);
         last_ids_[channel] = message.last_sync_id;
         return line;
     }
@@ -262,8 +254,10 @@ static Lines actions_of(const Lines& lines) {
     for (const auto& line : lines) {
         auto channel = line.substr(0, line.find('\t') + 1);
         auto open = line.find("\"sync\":[");
-        if (open == std::string::npos) {  // A reset.
-            auto begin = std::min(line.find("\"modelName\""), line.find("\"reason\""));
+        if (open == std::string::npos) {  // A reset or an event.
+            auto begin = line.size();
+            for (const auto* name : {"mutationId", "modelName", "reason", "name"})
+                begin = std::min(begin, line.find(fmt::format("\"{}\":", name)));
             actions.push_back(channel + line.substr(begin));
             continue;
         }

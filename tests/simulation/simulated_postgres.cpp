@@ -137,6 +137,8 @@ void SimulatedPostgres::pump(Sender& sender) {
     end_if_stopped(sender);
 }
 
+static constexpr std::string_view event_content = R"({"channel":"-:events"})";
+
 static std::string change_message(const LoggedChange& change) {
     Row row{text(fmt::to_string(change.row)), text(fmt::to_string(change.room))};
     switch (change.kind) {
@@ -146,7 +148,7 @@ static std::string change_message(const LoggedChange& change) {
         case LoggedChange::Kind::truncate: return truncate_message({items_oid});
         case LoggedChange::Kind::event: break;
     }
-    return logical_message(Placement::in_transaction, Lsn{}, "walcast:event", "{}");
+    return logical_message(Placement::in_transaction, Lsn{}, "walcast:event", event_content);
 }
 
 std::optional<SimulatedPostgres::Frame> SimulatedPostgres::next_frame(Sender& sender) {
@@ -157,7 +159,7 @@ std::optional<SimulatedPostgres::Frame> SimulatedPostgres::next_frame(Sender& se
     if (!entry.is_transaction) {
         ++sender.next_entry;
         auto prefix = entry.changes.empty() ? "other" : "walcast:event";
-        frame.payload = logical_message(Placement::alone, entry.end, prefix, "{}");
+        frame.payload = logical_message(Placement::alone, entry.end, prefix, event_content);
         return frame;
     }
     auto part = sender.next_part++;

@@ -365,6 +365,7 @@ static RedisReply commit(RedisState& state, const Batch& batch, const std::vecto
         entry.previous = target.previous ? *target.previous : last_of(state, target.channel);
         entry.epoch = batch.before.epoch;
         entry.is_reset = message.kind == Message::Kind::reset;
+        entry.is_event = message.kind == Message::Kind::event;
         entry.body = batch.text(message.body_begin, message.body_end);
         auto& history = state.histories[target.channel];
         if (!history.empty() && history.back().id >= entry.id)

@@ -20,6 +20,7 @@ struct HistoryEntry {
     SyncId previous = 0;
     std::string epoch;
     bool is_reset = false;
+    bool is_event = false;
     std::string body;
 };
 

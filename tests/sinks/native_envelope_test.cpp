@@ -54,21 +54,69 @@ TEST(Timestamp, BecomesTheNearestInsideWhenOutside) {
 
 // --- messages ---
 
+static std::string head_of(const Message& message, std::string_view epoch,
+                           std::optional<SyncId> prev_sync_id) {
+    std::string out;
+    append_message_head(out, {}, message, epoch, prev_sync_id);
+    return out;
+}
+
 TEST(NativeEnvelope, WritesTheHeadOfAMessage) {
     TransactionInfo transaction{
         .commit_lsn = Lsn{0x16B3748}, .xid = 738, .commit_time = commit_time};
+
+    auto out = head_of({.last_sync_id = 1043, .transaction = transaction}, "k3v9x2m7", 1017);
+
+    EXPECT_EQ(out,
+              R"({"type":"sync","epoch":"k3v9x2m7","prevSyncId":1017,"lastSyncId":1043,)"
+              R"("lsn":"0/16B3748","xid":738,"commitTime":"2026-11-21T04:10:24.870123Z","sync":[)");
+}
+
+TEST(NativeEnvelope, LeavesOutWhatAnEventOutsideATransactionHasNot) {
+    Message message{.kind = Message::Kind::event,
+                    .last_sync_id = 7,
+                    .transaction = {.commit_lsn = Lsn{0x16B3748}, .xid = 0, .commit_time = {}}};
+
+    EXPECT_EQ(head_of(message, "e", 5),
+              R"({"type":"event","epoch":"e","prevSyncId":5,"lastSyncId":7,"lsn":"0/16B3748")");
+}
+
+TEST(NativeEnvelope, WritesProgressAsNoActions) {
+    Message message{.kind = Message::Kind::progress, .last_sync_id = 7, .transaction = {}};
     std::string out;
 
-    append_message_head(out, sync_type, "k3v9x2m7", 1017, 1043, transaction);
+    append_message(out, {}, message, "e", 5);
 
-    EXPECT_EQ(out, R"({"type":"sync","epoch":"k3v9x2m7","prevSyncId":1017,"lastSyncId":1043,)"
-                   R"("lsn":"0/16B3748","xid":738,"commitTime":"2026-11-21T04:10:24.870123Z")");
+    EXPECT_EQ(out,
+              R"({"type":"sync","epoch":"e","prevSyncId":5,"lastSyncId":7,"lsn":"0/0","sync":[]})");
+}
+
+TEST(NativeEnvelope, WritesReceipts) {
+    Batch batch;
+    batch.bytes = R"(m"1"m\"1""no title")";
+    auto receipt = [&](bool is_rejected) {
+        std::string out;
+        append_receipt(out, batch,
+                       {.mutation_id = {0, 3},
+                        .mutation_id_json = {3, 9},
+                        .is_rejected = is_rejected,
+                        .last_sync_id = 9,
+                        .reason = {is_rejected ? std::size_t{9} : std::size_t{0},
+                                   is_rejected ? batch.bytes.size() : 0}},
+                       "e");
+        return out;
+    };
+
+    EXPECT_EQ(receipt(false),
+              R"({"mutationId":"m\"1","status":"committed","epoch":"e","lastSyncId":9})");
+    EXPECT_EQ(receipt(true),
+              R"({"mutationId":"m\"1","status":"rejected","epoch":"e","lastSyncId":9,)"
+              R"("reason":"no title"})");
 }
 
 TEST(NativeEnvelope, LeavesThePlaceOfAnUnknownPreviousIdEmpty) {
-    std::string out;
-
-    append_message_head(out, reset_type, "e", std::nullopt, 5, {});
+    auto out = head_of({.kind = Message::Kind::reset, .last_sync_id = 5, .transaction = {}}, "e",
+                       std::nullopt);
 
     EXPECT_TRUE(out.starts_with(R"({"type":"reset","epoch":"e","prevSyncId":,"lastSyncId":5,)"))
         << out;
@@ -77,13 +125,13 @@ TEST(NativeEnvelope, LeavesThePlaceOfAnUnknownPreviousIdEmpty) {
 TEST(NativeEnvelope, WritesLargeNumbersPlainly) {
     TransactionInfo transaction{
         .commit_lsn = Lsn{0xFFFFFFFF'0ABCDEF0}, .xid = 0xFFFFFFFF, .commit_time = Timestamp{0us}};
-    std::string out;
 
-    append_message_head(out, sync_type, "e", sync_id_limit - 2, sync_id_limit - 1, transaction);
+    auto out = head_of({.last_sync_id = sync_id_limit - 1, .transaction = transaction}, "e",
+                       sync_id_limit - 2);
 
     EXPECT_EQ(out, R"({"type":"sync","epoch":"e","prevSyncId":9007199254740990,)"
                    R"("lastSyncId":9007199254740991,"lsn":"FFFFFFFF/ABCDEF0","xid":4294967295,)"
-                   R"("commitTime":"1970-01-01T00:00:00.000000Z")");
+                   R"("commitTime":"1970-01-01T00:00:00.000000Z","sync":[)");
 }
 
 TEST(NativeEnvelope, WritesTheHeadOfEachAction) {

@@ -57,7 +57,7 @@ only_in 'prometheus/' agent/metrics.cpp
 only_in 'boost/beast' agent/http/http_server.cpp
 only_in 'toml\+\+|toml\.h' agent/config.cpp agent/rules/rule_keys.cpp agent/rules/rule_keys.hpp
 only_in 'xxhash' agent/numbering.cpp
-only_in 'simdjson' agent/json_members.hpp agent/explain/found_id.cpp agent/tail/tail_view.cpp decoders/nested_values.cpp decoders/utf8.cpp decoders/wal2json_frame.cpp
+only_in 'simdjson' agent/json_members.hpp agent/explain/found_id.cpp agent/json_document.hpp agent/tail/tail_view.cpp decoders/nested_values.cpp decoders/utf8.cpp decoders/wal2json_frame.cpp
 
 # What decides is free of the loop, of logs and of the wall clock.
 pure=(agent/{backoff,batch_builder,catalog,config,config_keys,errors,harmless,metrics,numbering,process,readiness,spelling,spool}.{cpp,hpp} agent/rules/*

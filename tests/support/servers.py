@@ -460,7 +460,7 @@ def config(postgres, redis, rules, **overrides):
     `postgres` and `redis` are servers or URLs. A rule is a dict of its keys. Overrides:
     db, slot, publication, plugin, format_version, streaming, spool, origin, bad_rows, heartbeat, prefix, channel_prefix,
     wait_replicas, confirm_delay, history (a dict of length and age), values (a dict of numbers and bytea), http (a dict of
-    listen and token; nothing listens unless told, since many agents run at once).
+    listen and token; nothing listens unless told, since many agents run at once), outbox (a dict of table and columns).
     """
     source = {"url": postgres if isinstance(postgres, str) else postgres.url(overrides.pop("db", "postgres"))}
     for key, default in (("slot", "walcast"), ("publication", "walcast"), ("plugin", None), ("format_version", None),
@@ -475,10 +475,12 @@ def config(postgres, redis, rules, **overrides):
             target[key] = overrides.pop(key)
     values = overrides.pop("values", None)
     http = overrides.pop("http", {"listen": ""})
+    outbox = overrides.pop("outbox", None)
     assert not overrides, f"unknown overrides: {overrides}"
     sections = [_table("[source]", source), _table("[redis]", target), _table("[http]", http)]
     sections += [_table("[[rule]]", rule) for rule in rules]
     sections += [_table("[values]", values)] if values else []
+    sections += [_table("[outbox]", outbox)] if outbox else []
     return "\n".join(sections)
 
 

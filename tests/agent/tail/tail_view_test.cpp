@@ -56,6 +56,24 @@ TEST(TailViewText, HasALineForEachAction) {
               "04:10:24.870 w:1            delete Todo 9 #1043\n");
 }
 
+TEST(TailViewText, HasALineForAnEvent) {
+    EXPECT_EQ(
+        as_text("w:1", R"({"type":"event","epoch":"e","prevSyncId":1,"lastSyncId":2,"lsn":"0/1",)"
+                       R"("mutationId":"m-1","name":"note","data":{"a":1}})"),
+        "             w:1            event  note {\"a\":1} mutation=m-1 #2\n");
+    EXPECT_EQ(
+        as_text("w:1", R"({"type":"event","epoch":"e","prevSyncId":1,"lastSyncId":2,"lsn":"0/1",)"
+                       R"("mutationId":"m-1","reason":"no title","rejected":true})"),
+        "             w:1            event  rejected: no title mutation=m-1 #2\n");
+}
+
+TEST(TailViewText, SaysWhoseAChangeIs) {
+    auto annotated = message;
+    annotated.replace(annotated.find(",\"sync\""), 0, R"(,"mutationId":"m-1")");
+
+    EXPECT_NE(as_text("w:1", annotated).find("mutation=m-1 #1042"), std::string::npos);
+}
+
 TEST(TailViewText, HasALineForAReset) {
     auto reset =
         R"({"type":"reset","epoch":"e","prevSyncId":1,"lastSyncId":5,"lsn":"0/1","xid":1,)"

@@ -1,0 +1,125 @@
+#include "agent/outbox.hpp"
+
+#include "agent/batch_builder.hpp"
+#include "agent/errors.hpp"
+#include "tests/support/batches.hpp"
+#include "tests/support/changes.hpp"
+#include "tests/support/relations.hpp"
+#include "tests/support/rules.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace walcast {
+
+using Lines = std::vector<std::string>;
+
+static Rule outbox_rule(OutboxColumns columns = {}) {
+    Rule rule = rule_for("public.outbox").only(Action::insert);
+    rule.outbox = std::move(columns);
+    return rule;
+}
+
+// As the Ably database connector has it.
+static Relation outbox_table() {
+    return relation_of("outbox")
+        .key("sequence_id")
+        .column("mutation_id", 25)
+        .column("channel", 25)
+        .column("name", 25)
+        .column("rejected", 16)
+        .column("data", 3802)
+        .column("headers", 3802);
+}
+
+class Outbox : public testing::Test {
+protected:
+    explicit Outbox(std::vector<Rule> rules = {outbox_rule()}) : routers(std::move(rules)) {
+        builder.begin({.commit_lsn = Lsn{200}, .xid = 738, .commit_time = {}});
+    }
+
+    Lines written(const Change& change) {
+        builder.add(change, 41);
+        batch = builder.take({});
+        return lines_of(batch);
+    }
+
+    Relation table = outbox_table();
+    RouterFixture routers;
+    BatchBuilder builder{routers.router, {}};
+    Batch batch;
+};
+
+TEST_F(Outbox, MakesARowAnEvent) {
+    auto row = insert_of(table)
+                   .with("sequence_id", "1")
+                   .with("mutation_id", "m-1")
+                   .with("channel", "posts:1")
+                   .with("name", "post.added")
+                   .with("rejected", "f")
+                   .with("data", R"({"id": 7})")
+                   .with("headers", R"({"a": "b"})");
+
+    EXPECT_EQ(written(row.change()),
+              Lines{R"(posts:1 @41 "name":"post.added","data":{"id": 7},"headers":{"a": "b"})"});
+    ASSERT_EQ(batch.receipts.size(), 1U);
+    EXPECT_FALSE(batch.receipts[0].is_rejected);
+    EXPECT_EQ(batch.text(batch.receipts[0].mutation_id), "m-1");
+}
+
+TEST_F(Outbox, MakesARejectedRowARejection) {
+    auto row = insert_of(table)
+                   .with("sequence_id", "1")
+                   .with("mutation_id", "m-1")
+                   .with("channel", "posts:1")
+                   .with("rejected", "t");
+
+    EXPECT_EQ(written(row.change()), Lines{R"(posts:1 @41 "rejected":true)"});
+    EXPECT_TRUE(batch.receipts.at(0).is_rejected);
+}
+
+TEST_F(Outbox, IgnoresThatRowsChangeAndGo) {
+    auto update = update_of(table).with("sequence_id", "1").with("channel", "a");
+    auto remove = delete_of(table).with("sequence_id", "1");
+
+    EXPECT_EQ(written(update.change()), Lines{});
+    EXPECT_EQ(written(remove.change()), Lines{});
+}
+
+TEST_F(Outbox, SetsRowsAsideThatNobodyWouldHear) {
+    auto row = insert_of(table).with("sequence_id", "1").with("name", "lost");
+
+    written(row.change());
+
+    ASSERT_EQ(batch.messages.size(), 1U);
+    EXPECT_EQ(batch.messages[0].kind, Message::Kind::dead_letter);
+    auto letter = std::string(batch.text(batch.messages[0].body_begin, batch.messages[0].body_end));
+    EXPECT_NE(letter.find("it names no channel"), std::string::npos) << letter;
+    EXPECT_NE(letter.find("\"name\":\"lost\""), std::string::npos) << letter;
+}
+
+class OutboxOfOtherNames : public Outbox {
+protected:
+    OutboxOfOtherNames()
+        : Outbox({rule_for("public.*").model("Row").id({"sequence_id"}).channel("rows"),
+                  outbox_rule({.channel = "topic", .data = "body"})}) {}
+
+    Relation other =
+        relation_of("outbox").key("sequence_id").column("topic", 25).column("body", 25);
+};
+
+TEST_F(OutboxOfOtherNames, TakesColumnsByTheirNamesAndTextAsAString) {
+    auto row = insert_of(other).with("sequence_id", "1").with("topic", "t").with("body", "a\"b");
+
+    EXPECT_EQ(written(row.change()), Lines{R"(t @41 "data":"a\"b")"});
+}
+
+TEST_F(OutboxOfOtherNames, LacksNoColumnThatIsNamed) {
+    auto row = insert_of(table).with("sequence_id", "1");
+
+    EXPECT_THROW(written(row.change()), SetupError);
+}
+
+}  // namespace walcast
