@@ -219,6 +219,8 @@ constexpr ConfigKey keys[] = {
     {"redis.wait_replicas", Kind::number,
      [](Config& config, const std::string& text) {
          config.redis.wait_replicas = read_count(text, 0);
+         if (config.redis.wait_replicas > 100)
+             throw std::invalid_argument("expected at most 100 replicas");
      },
      is_same<&Config::redis, &RedisSettings::wait_replicas>},
     {"outbox.table", Kind::text,

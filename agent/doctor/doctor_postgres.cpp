@@ -78,7 +78,10 @@ asio::awaitable<void> PostgresCheck::check_settings() {
             {});
     auto rows = co_await connection_.query(
         "SELECT current_setting('wal_level'), current_setting('server_encoding'), "
-        "current_setting('max_slot_wal_keep_size')",
+        "current_setting('max_slot_wal_keep_size'), current_setting('application_name'), "
+        "EXISTS (SELECT FROM regexp_split_to_table(current_setting('synchronous_standby_names'), "
+        "'[\\s,()\"]+') name WHERE name = '*' OR lower(name) = "
+        "lower(current_setting('application_name')))",
         "read settings");
     const auto& row = rows.at(0);
     try {
@@ -98,6 +101,16 @@ asio::awaitable<void> PostgresCheck::check_settings() {
             "max_slot_wal_keep_size is -1: a slot that nobody reads for long keeps WAL until the "
             "disk is full",
             {sql({"ALTER SYSTEM SET max_slot_wal_keep_size = '50GB';  -- what the disk can spare",
+                  "SELECT pg_reload_conf();"})});
+    // It would wait for the transaction to be visible, to ask about the table, and the transaction
+    // for it.
+    if (row[4] == "t")
+        add(Level::warning, "synchronous-standby",
+            fmt::format("synchronous_standby_names takes walcast (application {}) for a standby: "
+                        "every COMMIT may wait for it, and one that creates a table for ever",
+                        row[3]),
+            {sql({"ALTER SYSTEM SET synchronous_standby_names = 'standby1';  -- the standbys' own "
+                  "names",
                   "SELECT pg_reload_conf();"})});
 }
 

@@ -487,6 +487,19 @@ def test_each_side_is_checked_without_the_other(postgres, redis):
         assert without_postgres.code == 1 and without_postgres.checks() == ["postgres"], without_postgres.text
 
 
+@pytest.mark.parametrize("names, is_found", [("*", True), ("ANY 1 (other, \"Walcast\")", True), ("other, walcast2", False), ("", False)])
+def test_a_server_that_takes_walcast_for_a_standby(postgres, redis, names, is_found):
+    with world_of([BY_ID], postgres, redis, ORDERS) as world:
+        try:
+            postgres.execute("alter system set synchronous_standby_names = %s", [names])
+            postgres.execute("select pg_reload_conf()")
+            wait_until(lambda: postgres.execute("show synchronous_standby_names")[0][0] == names)
+            assert ("synchronous-standby" in Doctor(world).checks()) == is_found
+        finally:
+            postgres.execute("alter system reset synchronous_standby_names")
+            postgres.execute("select pg_reload_conf()")
+
+
 def test_a_postgres_that_says_nothing_is_not_waited_for_long(postgres, redis):
     with world_of([BY_ID], postgres, redis, ORDERS) as world, socket.create_server(("127.0.0.1", 0)) as silent:
         text = world.config(postgres=f"postgres://postgres@127.0.0.1:{silent.getsockname()[1]}/x")
