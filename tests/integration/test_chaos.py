@@ -35,7 +35,8 @@ from support.writers import RULES, SCHEMA, SEED, TABLES, PersistentWriter
 SECONDS = float(os.environ.get("WALCAST_SECONDS") or (315 if os.environ.get("WALCAST_LONG") == "1" else 5))  # Of faults, in each test.
 ROUND = min(SECONDS, 45)
 ROUNDS = math.ceil(SECONDS / ROUND)
-SETTLED_MAX = 30  # From the moment that all is well again until Redis has everything.
+STANDSTILL_MAX = 30  # From the moment that all is well again until more comes to Redis, and so on until it has everything:
+SETTLED_MAX = 180    # how long that takes is up to how much was written meanwhile.
 READERS_MAX = 120  # They are slow, being Python.
 WRITERS = 3
 TRUST = "local all all trust\nhost all all all trust\n"
@@ -219,10 +220,18 @@ def settle(system, readers):
     world.connection = world.connect()
     lsn = history.lsn_number(world.sql("select pg_logical_emit_message(true, 'barrier', '')::text")[0][0])
 
+    moved_at, position = began, 0
+
     def is_settled():
+        nonlocal moved_at, position
         system.look_after_agents()
         with contextlib.suppress(redis_client.RedisError):
-            return world.position_lsn() >= lsn
+            # Within a long transaction only the ids move.
+            now = (int(world.position().get("sync_id", 0)), world.position_lsn())
+            if now != position:
+                moved_at, position = time.monotonic(), now
+            assert time.monotonic() - moved_at < STANDSTILL_MAX, f"nothing comes to Redis: {position}\n{log_of(system.agents)}"
+            return position[1] >= lsn
     wait_until(is_settled, SETTLED_MAX, lambda: f"all is in Redis\n{log_of(system.agents)}")
     in_redis = time.monotonic() - began
     epoch = world.position()["epoch"]
