@@ -92,7 +92,7 @@ void append_message_head(std::string& out, const Batch& batch, const Message& me
     append_hex(out, transaction.commit_lsn.value & 0xFFFFFFFFU);
     out += '"';
     // An event outside any transaction has neither xid nor commit time.
-    if (transaction.xid != 0) {
+    if (message.kind != Message::Kind::event || transaction.xid != 0) {
         out += ",\"xid\":";
         append_number(out, transaction.xid);
         out += ",\"commitTime\":\"";

@@ -82,13 +82,16 @@ TEST(NativeEnvelope, LeavesOutWhatAnEventOutsideATransactionHasNot) {
 }
 
 TEST(NativeEnvelope, WritesProgressAsNoActions) {
-    Message message{.kind = Message::Kind::progress, .last_sync_id = 7, .transaction = {}};
+    Message message{.kind = Message::Kind::progress,
+                    .last_sync_id = 7,
+                    .transaction = {.commit_lsn = {}, .xid = 8, .commit_time = commit_time}};
     std::string out;
 
     append_message(out, {}, message, "e", 5);
 
     EXPECT_EQ(out,
-              R"({"type":"sync","epoch":"e","prevSyncId":5,"lastSyncId":7,"lsn":"0/0","sync":[]})");
+              R"({"type":"sync","epoch":"e","prevSyncId":5,"lastSyncId":7,"lsn":"0/0","xid":8,)"
+              R"("commitTime":"2026-11-21T04:10:24.870123Z","sync":[]})");
 }
 
 TEST(NativeEnvelope, WritesReceipts) {

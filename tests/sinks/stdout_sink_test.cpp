@@ -14,9 +14,8 @@ public:
     BatchOf() { batch_.before.epoch = "e"; }
 
     BatchOf& add(std::vector<std::string> channels, SyncId last_sync_id, std::string_view body) {
-        Message message{.kind = Message::Kind::sync,
-                        .last_sync_id = last_sync_id,
-                        .transaction = {.commit_lsn = {}, .xid = 1, .commit_time = {}}};
+        Message message{
+            .kind = Message::Kind::sync, .last_sync_id = last_sync_id, .transaction = {}};
         message.channels_begin = static_cast<std::uint32_t>(batch_.channels.size());
         for (const auto& channel : channels) batch_.channels.push_back(append(channel));
         message.channels_end = static_cast<std::uint32_t>(batch_.channels.size());
@@ -27,9 +26,8 @@ public:
         return *this;
     }
     BatchOf& add_reset(SyncId last_sync_id, std::string_view body) {
-        Message message{.kind = Message::Kind::reset,
-                        .last_sync_id = last_sync_id,
-                        .transaction = {.commit_lsn = {}, .xid = 1, .commit_time = {}}};
+        Message message{
+            .kind = Message::Kind::reset, .last_sync_id = last_sync_id, .transaction = {}};
         auto slice = append(body);
         message.body_begin = slice.begin;
         message.body_end = slice.end;
@@ -63,7 +61,7 @@ protected:
 };
 
 static const std::string in_transaction =
-    R"("lsn":"0/0","xid":1,"commitTime":"1970-01-01T00:00:00.000000Z",)";
+    R"("lsn":"0/0","xid":0,"commitTime":"1970-01-01T00:00:00.000000Z",)";
 
 TEST_F(StdoutSinkTest, ShowsAMessageOnEachOfItsChannels) {
     send(BatchOf().add({"a", "b"}, 2, "{}"));

@@ -85,8 +85,13 @@ def histories(client, prefix="walcast:"):
 
 
 def actions(entries):
-    """The sync actions of a channel's history, in its order."""
-    return [Action.of(item) for entry in entries for item in parse(entry.message).get("sync", ())]
+    """The sync actions and events of a channel's history, in its order."""
+    found = []
+    for message in (parse(entry.message) for entry in entries):
+        if message["type"] == "event":
+            found.append(action(message["lastSyncId"], "event", None, None, message.get("name")))
+        found += map(Action.of, message.get("sync", ()))
+    return found
 
 
 def is_progress(message):

@@ -5,12 +5,13 @@ code. The oracle parses it, numbers its changes as design.md section 3 says, and
 """
 
 import collections
+import json
 import re
 
-from support.history import Action, lsn_number
+from support.history import Action, action, lsn_number
 
 Change = collections.namedtuple("Change", "kind tables old new")  # old, new: {column: value} or None
-Message = collections.namedtuple("Message", "transactional prefix")
+Message = collections.namedtuple("Message", "transactional prefix content")
 
 UNCHANGED = object()
 
@@ -20,7 +21,7 @@ _COLUMN = re.compile(
         \[((?:[^\[\]]|\[\])*)\]:                # type
         (?:'((?:[^']|'')*)'|(\S+))              # value, quoted or bare
     """, re.VERBOSE | re.DOTALL)
-_MESSAGE = re.compile(r"message: transactional: (\d) prefix: (.*?), sz: (\d+) content:", re.DOTALL)
+_MESSAGE = re.compile(r"message: transactional: (\d) prefix: (.*?), sz: (\d+) content:(.*)", re.DOTALL)
 _INTEGERS = {"smallint", "integer", "bigint"}
 
 
@@ -52,8 +53,8 @@ def _value(type_name, quoted, bare):
 def parse_line(text):
     """A Change or Message of test_decoding's line; None for BEGIN and COMMIT."""
     if text.startswith("message:"):
-        transactional, prefix, _ = _MESSAGE.match(text).groups()
-        return Message(transactional == "1", prefix)
+        transactional, prefix, _, content = _MESSAGE.match(text).groups()
+        return Message(transactional == "1", prefix, content)
     match = _TABLE.match(text)
     if not match:
         assert text.startswith(("BEGIN", "COMMIT")), text[:100]
@@ -144,7 +145,7 @@ class Oracle:
     def _apply(self, item):
         if isinstance(item, Message):
             if item.prefix == "walcast:event":
-                self._next()
+                self._event(self._next(), item.content)
             return
         tables = [self.tables[name] for name in item.tables if name in self.tables]
         if item.kind == "truncate":
@@ -154,6 +155,13 @@ class Oracle:
         elif tables:
             self.changes += 1
             getattr(self, "_" + item.kind)(tables[0], item)
+
+    def _event(self, sync_id, content):
+        try:
+            event = json.loads(content)
+            self.expected[event["channel"]].append(action(sync_id, "event", None, None, event.get("name")))
+        except (ValueError, KeyError, TypeError):
+            pass  # It goes to the dead letters.
 
     def _insert(self, table, change):
         sync_id = self._next()

@@ -61,8 +61,8 @@ TEST(Explainer, TellsWhatIsSentAndItsBytes) {
     EXPECT_EQ(sent.channels, (Lines{"w:1", "all"}));
     EXPECT_EQ(explanation.messages.at(0).channels, (Lines{"w:1", "all"}));
     EXPECT_EQ(explanation.messages.at(0).bytes,
-              R"({"type":"sync","epoch":"e","prevSyncId":6,"lastSyncId":7,"lsn":"0/0",)"
-              R"("sync":[{"syncId":7,"action":"insert",)"
+              R"({"type":"sync","epoch":"e","prevSyncId":6,"lastSyncId":7,"lsn":"0/0","xid":0,)"
+              R"("commitTime":"1970-01-01T00:00:00.000000Z","sync":[{"syncId":7,"action":"insert",)"
               R"("modelName":"Todo","modelId":"5","data":{"id":5}}]})");
 }
 
