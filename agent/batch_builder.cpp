@@ -18,7 +18,7 @@ void BatchBuilder::begin(const TransactionInfo& transaction) {
     is_cut_ = is_rejected_ = false;
     if (!annotation_.is_empty()) annotation_ = {};
     annotations_ = {};
-    ends_.clear();
+    forget_ends();
 }
 
 Batch BatchBuilder::take(Batch spare) {
@@ -278,6 +278,11 @@ bool BatchBuilder::annotate(Annotation annotation) {
     return !is_cut_;
 }
 
+// Its buckets would be cleared for each transaction that comes after a large one.
+void BatchBuilder::forget_ends() {
+    if (!ends_.empty()) ends_ = {};
+}
+
 void BatchBuilder::note_end(const Message& message) {
     constexpr std::size_t channels_max = 10'000;
     for (auto i = message.channels_begin; i < message.channels_end; ++i) {
@@ -299,6 +304,12 @@ void BatchBuilder::add_event(PublishedEvent event, SyncId id) {
     const auto& mutation_id = is_of_transaction ? annotation_.mutation_id : event.mutation_id;
     if (event.is_rejected && mutation_id.empty()) throw ValueError("a rejection has no mutationId");
     if (event.channels.empty() && mutation_id.empty()) throw ValueError("it names no channel");
+    constexpr std::size_t copies_max = 4;  // Of the largest one: it is one command to Redis.
+    auto bytes = event.fields.size();
+    if (bytes > limits_.action_bytes ||
+        bytes * event.channels.size() > copies_max * limits_.action_bytes)
+        throw ValueError(
+            fmt::format("{} bytes for {} channels are too much", bytes, event.channels.size()));
     close_message();
     ++counts_.events;
     if (!event.channels.empty()) {
@@ -357,7 +368,7 @@ void BatchBuilder::end_transaction(SyncId last_id) {
     if (!annotation_.mutation_id.empty() && !is_rejected_)
         add_receipt(annotation_.mutation_id, false, last_id, {});
     annotation_ = {};
-    ends_.clear();
+    forget_ends();
 }
 
 void BatchBuilder::add_progress(const std::string& channel, SyncId last_id) {

@@ -133,6 +133,7 @@ private:
     void put_channels(Message& message, std::span<const std::string> channels);
     void put_annotations(Message& message);
     void note_end(const Message& message);
+    void forget_ends();
     void add_progress(const std::string& channel, SyncId last_id);
     void add_receipt(std::string_view mutation_id, bool is_rejected, SyncId last_id,
                      std::string_view reason_json);

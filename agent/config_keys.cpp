@@ -211,6 +211,9 @@ constexpr ConfigKey keys[] = {
     {"redis.history.age", Kind::text,
      [](Config& config, const std::string& text) { config.redis.history_age = read_age(text); },
      is_same<&Config::redis, &RedisSettings::history_age>},
+    {"redis.receipt_age", Kind::text,
+     [](Config& config, const std::string& text) { config.redis.receipt_age = read_age(text); },
+     is_same<&Config::redis, &RedisSettings::receipt_age>},
     {"redis.confirm_delay", Kind::text,
      [](Config& config, const std::string& text) {
          config.confirm_delay = read_time_or_off(text, std::chrono::seconds{60});

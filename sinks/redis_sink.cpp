@@ -448,7 +448,7 @@ void RedisSink::write_commit(const Batch& batch) {
     append_argument(command_, std::string_view(batch.rules));
     append_argument(command_, std::string_view(to_text(batch.after.last)));
     append_argument(command_, std::uint64_t{batch.receipts.size()});
-    append_argument(command_, static_cast<std::uint64_t>(settings_.history_age.count()));
+    append_argument(command_, static_cast<std::uint64_t>(settings_.receipt_age.count()));
     for (std::size_t i = 0; i < batch_channels_.size(); ++i) {
         append_argument(command_, std::string_view(batch_channels_[i]->first));
         if (batch_channels_[i]->second.is_new)

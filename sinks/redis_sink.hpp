@@ -18,6 +18,7 @@ struct RedisSettings {
     std::string prefix = "walcast:";
     std::uint64_t history_length = 1000;      // Messages a channel, about.
     std::chrono::seconds history_age{86400};  // Since a channel's last message.
+    std::chrono::seconds receipt_age{3600};   // How long a receipt is kept.
     std::uint64_t wait_replicas = 0;          // A batch is durable once so many have it.
     // For what was last sent to each channel. Beyond it all is forgotten, and asked of the server.
     std::size_t channels_bytes_max = std::size_t{8} << 20U;

@@ -531,6 +531,7 @@ TEST(Config, EachSettingIsComparedWithItself) {
                                              {"redis.prefix", "other:"},
                                              {"redis.history.length", "7"},
                                              {"redis.history.age", "7s"},
+                                             {"redis.receipt_age", "7s"},
                                              {"redis.confirm_delay", "2s"},
                                              {"redis.wait_replicas", "1"},
                                              {"http.listen", "127.0.0.1:1"},

@@ -71,7 +71,7 @@ protected:
 
     Relation notes = relation_of("notes").key("id").column("room");
     RouterFixture routers{{rule_for("public.notes").model("Note").id({"id"}).channel("r:{room}")}};
-    BatchBuilder builder{routers.router, {}};
+    BatchBuilder builder{routers.router, {.action_bytes = 1000}};
     Numbering numbering{{.epoch = "e", .sync_id = 40, .lsn = Lsn{100}, .partial = std::nullopt}};
 };
 
@@ -269,6 +269,18 @@ TEST_F(LogicalMessages, SetEventsAsideThatCannotBeRead) {
     ASSERT_EQ(found.size(), contents.size());
     for (const auto& line : found) EXPECT_TRUE(line.starts_with("letter @")) << line;
     EXPECT_NE(found.back().find("\xff\n\xfe"), std::string::npos);
+}
+
+TEST_F(LogicalMessages, SetEventsAsideThatAreTooLarge) {
+    auto data = std::string(900, 'x');
+    auto event = [&](const std::string& channels, const std::string& text) {
+        return say("walcast:event", R"({"channel":)" + channels + R"(,"data":")" + text + "\"}");
+    };
+
+    EXPECT_EQ(event(R"("a")", data), std::nullopt);
+    EXPECT_EQ(event(R"(["a","b","c","d"])", data), std::nullopt);
+    EXPECT_TRUE(event(R"(["a","b","c","d","e"])", data));
+    EXPECT_TRUE(event(R"("a")", data + data));
 }
 
 }  // namespace walcast
