@@ -235,7 +235,8 @@ def settle(system, readers):
     wait_until(is_settled, SETTLED_MAX, lambda: f"all is in Redis\n{log_of(system.agents)}")
     in_redis = time.monotonic() - began
     epoch = world.position()["epoch"]
-    ends = {channel: history.parse(entries[-1].message)["lastSyncId"] for channel, entries in world.histories().items()}
+    ends = {channel: history.parse(entries[-1].message)["lastSyncId"] for channel, entries in world.histories().items()
+            if channel in CHANNELS}
     wait_until(lambda: all(reader.has(epoch, ends) for reader in readers), READERS_MAX,
                lambda: f"the readers have all: {ends} {[(reader.epoch, reader.known, reader.counts) for reader in readers]}")
     return in_redis, time.monotonic() - began
