@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace walcast {
 
@@ -11,9 +12,11 @@ static std::string_view reason_of(unsigned status) {
         case 200: return "OK";
         case 400: return "Bad Request";
         case 401: return "Unauthorized";
+        case 403: return "Forbidden";
         case 404: return "Not Found";
         case 405: return "Method Not Allowed";
         case 408: return "Request Timeout";
+        case 409: return "Conflict";
         case 413: return "Content Too Large";
         case 431: return "Request Header Fields Too Large";
         case 500: return "Internal Server Error";
@@ -56,14 +59,42 @@ bool HttpRoutes::is_permitted(const HttpRoute& route, std::string_view authoriza
     return is_bearer && is_same(authorization.substr(scheme.size()), token_);
 }
 
+// The header's, which has a port or none.
+bool HttpRoutes::is_own_name(std::string_view host) const {
+    if (!listen_.path.empty()) return true;  // Browsers know no Unix sockets.
+    auto name = host.substr(0, host.starts_with('[') ? host.find(']') + 1 : host.find(':'));
+    constexpr std::string_view own = "localhost";  // In whatever case.
+    if (std::equal(name.begin(), name.end(), own.begin(), own.end(),
+                   [](char a, char b) { return (a | 0x20) == b; }))
+        return true;
+    try {
+        auto address = parse_listen_address(fmt::format("{}:0", name));
+        return address.is_local || address.host == listen_.host;
+    } catch (const std::invalid_argument&) {
+        return false;
+    }
+}
+
+std::optional<HttpResponse> HttpRoutes::refusal(const HttpRoute& route,
+                                                const HttpRequest& request) const {
+    if (!is_permitted(route, request.authorization))
+        return HttpResponse{.status = 401,
+                            .body = "a bearer token is needed: [http] token\n",
+                            .header = "WWW-Authenticate: Bearer"};
+    auto needs_name = route.access == HttpRoute::Access::guarded && token_.empty();
+    if (needs_name && !is_own_name(request.host))
+        return HttpResponse{.status = 403,
+                            .body =
+                                "without [http] token this is only for who asks for localhost, "
+                                "as the header Host says\n"};
+    return std::nullopt;
+}
+
 std::variant<const HttpRoute*, HttpResponse> HttpRoutes::find(const HttpRequest& request) const {
     std::string allowed;
     for (const auto& route : routes_) {
         if (route.path != request.path) continue;
-        if (!is_permitted(route, request.authorization))
-            return HttpResponse{.status = 401,
-                                .body = "a bearer token is needed: [http] token\n",
-                                .header = "WWW-Authenticate: Bearer"};
+        if (auto refused = refusal(route, request)) return std::move(*refused);
         if (takes(route, request.method)) return &route;
         allowed += fmt::format("{}{}", allowed.empty() ? "Allow: " : ", ", route.method);
         if (route.method == "GET") allowed += ", HEAD";

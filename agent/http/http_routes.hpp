@@ -1,8 +1,11 @@
 #pragma once
 
+#include "agent/http/listen_address.hpp"
 #include "sinks/awaitable.hpp"
 
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -15,6 +18,7 @@ struct HttpRequest {
     std::string path;                // Without the query.
     std::string query = {};          // What follows the question mark, as it came.
     std::string authorization = {};  // The header.
+    std::string host = {};           // Likewise.
     std::string body = {};
 };
 
@@ -22,7 +26,8 @@ struct HttpResponse {
     unsigned status = 200;
     std::string content_type = "text/plain; charset=utf-8";
     std::string body = {};
-    std::string header = {};  // One more line, if any: `Allow: GET`
+    std::string header = {};          // One more line, if any: `Allow: GET`
+    std::shared_ptr<void> held = {};  // Until it has been written, or given up.
 };
 
 // The bytes of a response, by HTTP/1.1. A HEAD has no body, but its length.
@@ -33,7 +38,9 @@ std::string http_text(const HttpResponse& response, bool has_body, Connection co
 using HttpHandler = std::function<asio::awaitable<HttpResponse>(HttpRequest request)>;
 
 struct HttpRoute {
-    enum class Access { open, by_token };
+    // `guarded`: by token; without one only by the name of this machine, or pages of anybody could
+    // have a browser on it ask, by giving their own name its address.
+    enum class Access { open, by_token, guarded };
     std::string_view method;  // A GET also answers HEAD.
     std::string_view path;
     Access access = Access::by_token;
@@ -43,18 +50,21 @@ struct HttpRoute {
 // What is served.
 class HttpRoutes {
 public:
-    // Without a token everything is open.
-    HttpRoutes(std::string token, std::vector<HttpRoute> routes)
-        : token_(std::move(token)), routes_(std::move(routes)) {}
+    // Without a token everything is open, but for what is guarded.
+    HttpRoutes(std::string token, std::vector<HttpRoute> routes, ListenAddress listen = {})
+        : token_(std::move(token)), routes_(std::move(routes)), listen_(std::move(listen)) {}
 
     // Who answers a request, or why nobody does. Valid as long as the routes.
     std::variant<const HttpRoute*, HttpResponse> find(const HttpRequest& request) const;
 
 private:
+    std::optional<HttpResponse> refusal(const HttpRoute& route, const HttpRequest& request) const;
     bool is_permitted(const HttpRoute& route, std::string_view authorization) const;
+    bool is_own_name(std::string_view host) const;
 
     std::string token_;
     std::vector<HttpRoute> routes_;
+    ListenAddress listen_;
 };
 
 }  // namespace walcast

@@ -188,6 +188,7 @@ static HttpRequest request_of(Parser::value_type message) {
                         .path = target.substr(0, question),
                         .query = question == std::string::npos ? "" : target.substr(question + 1),
                         .authorization = std::string(message[http::field::authorization]),
+                        .host = std::string(message[http::field::host]),
                         .body = std::move(message.body())};
     return request;
 }

@@ -23,7 +23,7 @@ namespace walcast {
 class HttpServer {
 public:
     struct Limits {
-        std::size_t connections = 32;
+        std::size_t connections = 256;
         std::size_t header_bytes = std::size_t{8} * 1024;
         std::size_t body_bytes = std::size_t{64} * 1024;
         std::chrono::milliseconds request{5'000};  // From its first byte to its last.

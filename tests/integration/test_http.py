@@ -349,16 +349,16 @@ def test_many_connections_are_bounded_and_the_agent_works_on(world):
     before = len(os.listdir(f"/proc/{pid}/fd"))
     clients = []
     try:
-        for number in range(150):
+        for number in range(400):
             clients.append(http_of.connect())
             if number % 3 == 0:
                 clients[-1].sendall(b"GET /metrics HTTP/1.1\r\n")
-            if number % 50 == 49:
+            if number % 100 == 99:
                 assert http_of.live(), "there is always a place"
-                assert len(os.listdir(f"/proc/{pid}/fd")) <= before + 33
+                assert len(os.listdir(f"/proc/{pid}/fd")) <= before + 257
                 world.sql("insert into todos values (%s, 'x')", [number])
                 world.settle()
-        assert [action.model_id for action in world.actions("todos")] == ["49", "99", "149"]
+        assert [action.model_id for action in world.actions("todos")] == ["99", "199", "299", "399"]
         # Requests whose answers nobody reads.
         for client in clients[-20:]:
             try:

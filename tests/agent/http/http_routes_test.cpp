@@ -66,6 +66,33 @@ TEST(HttpRoutes, WantTheTokenWhereThereIsOne) {
     EXPECT_EQ(taken(routes, {.method = "GET", .path = "/open"}), "GET /open");
 }
 
+TEST(HttpRoutes, GuardWithoutATokenByTheNameOfThisMachine) {
+    using Access = HttpRoute::Access;
+    auto handler = [](const HttpRequest&) { return nothing(); };
+    auto taken_by = [&](const std::string& host, const std::string& listen,
+                        const std::string& with_token = "", const std::string& authorization = "") {
+        HttpRoutes routes(with_token, {{"GET", "/data", Access::guarded, handler}},
+                          parse_listen_address(listen));
+        HttpRequest request{
+            .method = "GET", .path = "/data", .authorization = authorization, .host = host};
+        return taken(routes, request);
+    };
+    constexpr auto listen = "127.0.0.1:7654";
+
+    for (const auto* own : {"localhost", "localhost:7654", "LocalHost:1", "127.0.0.1:7654",
+                            "127.3.2.1", "[::1]:7654", "[::1]"})
+        EXPECT_EQ(taken_by(own, listen), "GET /data") << own;
+    for (const auto* foreign :
+         {"", "evil.example", "evil.example:7654", "localhost.evil.example", "127.0.0.1.nip.io",
+          "10.0.0.1:7654", "[::2]", "[::1", "unix:/x", "local", "localhostx", ":7654"})
+        EXPECT_EQ(taken_by(foreign, listen), "403") << foreign;
+    EXPECT_EQ(taken_by("anything", "unix:/run/w"), "GET /data");
+    EXPECT_EQ(taken_by("10.0.0.1:7654", "10.0.0.1:7654"), "GET /data");
+    EXPECT_EQ(taken_by("evil.example", "0.0.0.0:7654", token, std::string("Bearer ") + token),
+              "GET /data");
+    EXPECT_EQ(taken_by("localhost", listen, token), "401 WWW-Authenticate: Bearer");
+}
+
 TEST(HttpText, IsAWholeResponse) {
     HttpResponse response{.status = 405, .body = "no\n", .header = "Allow: GET"};
 
