@@ -1,7 +1,12 @@
 #include "agent/config.hpp"
+#include "agent/delta/delta_command.hpp"
+#include "agent/delta/receipts.hpp"
+#include "agent/delta/redis_reader.hpp"
 #include "agent/doctor/doctor.hpp"
 #include "agent/errors.hpp"
 #include "agent/explain/explain.hpp"
+#include "agent/http/data_query.hpp"
+#include "agent/http/data_routes.hpp"
 #include "agent/http/http_server.hpp"
 #include "agent/http/operating_routes.hpp"
 #include "agent/log.hpp"
@@ -52,6 +57,9 @@ struct Options {
     TailOptions tail;
     ExplainOptions explain;
     std::string explain_against;
+    DeltaOptions delta;
+    std::string delta_after;
+    std::string delta_redis;
 };
 
 std::optional<std::string> environment(const std::string& name) {
@@ -109,10 +117,13 @@ int run_agent(const Options& options) {
             };
             Supervisor supervisor(executor, config, load, open, sink, metrics, log);
             running = &supervisor;
-            HttpRoutes routes(config.http.token,
-                              operating_routes(metrics, config.source.heartbeat, WALCAST_VERSION));
+            RedisReader reader(executor, config.redis);
+            Receipts receipts(executor, config.redis, reader);
+            auto served = operating_routes(metrics, config.source.heartbeat, WALCAST_VERSION);
+            for (auto& route : data_routes(reader, receipts)) served.push_back(std::move(route));
+            HttpRoutes routes(config.http.token, std::move(served), config.http.listen);
             HttpServer server(executor, config.http.listen, routes, log, {});
-            co_await run_together(supervisor.run(), server.run());
+            co_await run_together(supervisor.run(), server.run(), receipts.run());
             running = nullptr;
         },
         [&] {
@@ -200,6 +211,34 @@ int run_explain(Options options) {
     return outcome == Explained::not_found ? exit_failed : code;
 }
 
+void use_redis(Config& config, const std::string& url, const std::string& prefix,
+               std::string_view command) {
+    try {
+        if (!url.empty()) config.redis.address = parse_redis_url(url);
+    } catch (const std::invalid_argument& error) {
+        throw ConfigError(fmt::format("{}: {}", command, error.what()));
+    }
+    if (!prefix.empty()) config.redis.prefix = prefix;
+}
+
+int run_delta(Options options) {
+    auto config = load_config(options.config_file, Presence::optional, environment);
+    use_redis(config, options.delta_redis, options.tail_prefix, "delta");
+    auto is_text = !options.is_json && (isatty(STDOUT_FILENO) != 0 || options.is_text);
+    options.delta.form = is_text ? TailView::Form::text : TailView::Form::json;
+    if (is_coloured(options.color)) options.delta.colours = TailView::Colours::ansi;
+    try {
+        options.delta.after = read_after(options.delta_after, options.delta.channels.size() + 1);
+    } catch (const std::invalid_argument& error) {
+        throw ConfigError(fmt::format("delta: --{}", error.what()));
+    }
+    auto is_complete = false;
+    auto code =
+        run_until_signal([&] { return print_delta(config.redis, options.delta, is_complete); },
+                         Interrupted::is_failure);
+    return code == exit_done && !is_complete ? exit_found : code;
+}
+
 // What does not go together. A configuration may name the source, so only its kind is looked at.
 void check_tail(const Options& options, bool is_redis) {
     auto is_replay = !options.replay_file.empty();
@@ -242,13 +281,7 @@ int run_tail(Options options) {
                 "--channel '*'");
         if (!options.tail.tables.empty())
             throw ConfigError("tail: --table is for Postgres; Redis has channels: --channel");
-        try {
-            if (!options.tail_source.empty())
-                config.redis.address = parse_redis_url(options.tail_source);
-        } catch (const std::invalid_argument& error) {
-            throw ConfigError(fmt::format("tail: {}", error.what()));
-        }
-        if (!options.tail_prefix.empty()) config.redis.prefix = options.tail_prefix;
+        use_redis(config, options.tail_source, options.tail_prefix, "tail");
         return run_until_signal([&] { return tail_redis(config.redis, options.tail); },
                                 Interrupted::is_fine);
     }
@@ -351,6 +384,34 @@ void add_explain(CLI::App& app, Options& options, std::function<int()>& command)
     explain->callback([&] { command = [&] { return run_explain(options); }; });
 }
 
+void add_delta(CLI::App& app, Options& options, std::function<int()>& command) {
+    auto* delta = app.add_subcommand(
+        "delta", "Show what channels' histories have above a known sync id, and whether it is all");
+    delta->add_option("--config", options.config_file,
+                      "Configuration file (default: walcast.toml here, then in /etc/walcast/)");
+    delta->add_option("CHANNEL", options.delta.channels, "Redis channels; up to 50")
+        ->required()
+        ->expected(1, 50)
+        ->check(not_empty());
+    delta->add_option("--epoch", options.delta.epoch, "The epoch that the ids are of")->required();
+    delta
+        ->add_option("--after", options.delta_after,
+                     "The known sync id; or, with commas, one for each channel and one for control")
+        ->required();
+    delta->add_option("--redis", options.delta_redis,
+                      "redis://... (default: from the configuration)");
+    delta->add_option("--prefix", options.tail_prefix,
+                      "Prefix of walcast's keys (default walcast:)");
+    auto* json = delta->add_flag("--json", options.is_json, "JSON lines, as in a pipe");
+    delta->add_flag("--text", options.is_text, "Lines to read, as on a terminal")->excludes(json);
+    delta->add_option("--color", options.color, "auto, always or never")
+        ->check(CLI::IsMember({"auto", "always", "never"}));
+    delta->footer(
+        "Exit codes: 0 complete, 1 Redis cannot be reached, 2 wrong usage, 3 not provable: fetch\n"
+        "afresh. Example: walcast delta workspace:1 user:7 --epoch k3v9x2m7 --after 1017");
+    delta->callback([&] { command = [&] { return run_delta(options); }; });
+}
+
 int fail(ExitCode code, const std::exception& error) {
     complain(fmt::format("walcast: {}", error.what()));
     return code;
@@ -429,6 +490,7 @@ int main(int argc, char** argv) {
     tail->callback([&] { command = [&] { return run_tail(options); }; });
 
     add_explain(app, options, command);
+    add_delta(app, options, command);
 
     auto* init_command = app.add_subcommand("init", "Create publication, slot and first position");
     add_config(*init_command);

@@ -1,5 +1,6 @@
 #include "agent/concurrency.hpp"
 
+#include "agent/turns.hpp"
 #include "tests/support/coroutines.hpp"
 
 #include <gtest/gtest.h>
@@ -37,6 +38,13 @@ protected:
             throw;
         }
     }
+    // Has its turn until `until` is raised.
+    asio::awaitable<void> take_turn(Signal& until, std::string name) {
+        auto turn = co_await turns.take();
+        log.push_back(name + " has it");
+        co_await until.wait();
+        log.push_back(name + " gives it back");
+    }
     asio::awaitable<int> answer() { co_return 42; }
     asio::awaitable<int> fail_to_answer() {
         throw std::runtime_error("no");
@@ -47,6 +55,8 @@ protected:
     asio::io_context context;
     Signal signal{context.get_executor()};
     Signal other{context.get_executor()};
+    Signal third{context.get_executor()};
+    Turns turns{context.get_executor()};
 };
 
 using Logged = std::vector<std::string>;
@@ -93,6 +103,46 @@ TEST_F(ConcurrencyTest, AWaitWithALimitIsWokenBefore) {
     settle(context);
 
     EXPECT_TRUE(waiting.has_ended());
+}
+
+// --- turns ---
+
+TEST_F(ConcurrencyTest, TurnsAreTakenInTheOrderOfAsking) {
+    auto a = start(context, take_turn(signal, "a"));
+    auto b = start(context, take_turn(other, "b"));
+    auto c = start(context, take_turn(third, "c"));
+    EXPECT_EQ(log, Logged{"a has it"});
+
+    third.raise();
+    other.raise();
+    signal.raise();
+    settle(context);
+
+    EXPECT_EQ(log, (Logged{"a has it", "a gives it back", "b has it", "b gives it back", "c has it",
+                           "c gives it back"}));
+}
+
+TEST_F(ConcurrencyTest, WhoIsCancelledHoldsNobodyUp) {
+    auto a = start(context, take_turn(signal, "a"));
+    auto b = start(context, within(0ms, take_turn(other, "b")));
+    auto c = start(context, take_turn(third, "c"));
+    settle(context);
+    EXPECT_FALSE(b.get());
+    EXPECT_EQ(log, Logged{"a has it"});
+
+    signal.raise();
+    settle(context);
+
+    EXPECT_EQ(log, (Logged{"a has it", "a gives it back", "c has it"}));
+}
+
+TEST_F(ConcurrencyTest, AnErrorEndsATurn) {
+    auto a = start(context, run_together(take_turn(signal, "a"), fail("broken")));
+    EXPECT_THROW(a.get(), std::runtime_error);
+
+    auto b = start(context, take_turn(other, "b"));
+
+    EXPECT_EQ(log.back(), "b has it");
 }
 
 // --- run_together ---
