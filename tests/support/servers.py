@@ -107,11 +107,11 @@ class Server:
     def __exit__(self, *_):
         self.close()
 
-    def _spawn(self, arguments, env=None, stdout=None):
+    def _spawn(self, arguments, env=None, stdout=None, stdin=subprocess.DEVNULL):
         # Sessions of their own: Ctrl-C in a terminal is for the test, which then ends its servers in order.
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                arguments, env=env, stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log, cwd=self.directory,
+                arguments, env=env, stdin=stdin, stdout=stdout or log, stderr=log, cwd=self.directory,
                 preexec_fn=_dies_with_us(self.death_signal), start_new_session=True,
                 restore_signals=self.restores_signals, **self._identity())
 

@@ -1,0 +1,127 @@
+// Unmodified `laravel-echo`, with `laravel-echo-server` straight off Redis or with `pusher-js` over the relay, and a Chorus consumer
+// behind it: several users in one program.
+import { ChorusConsumer } from './consumers/chorus.mjs';
+import { load, require } from './packages.mjs';
+import { PusherRelay } from './pusher_relay.mjs';
+import { fetchJson, serve, until } from './rpc.mjs';
+
+const { default: Echo } = await load('laravel-echo/dist/echo.js');
+
+const users = new Map();
+let relay;
+let echoServer;
+
+// Goes by HTTP from where its cursor is, while live harmonics wait; then those that are above it.
+async function catchUp(user) {
+  user.waiting = [];
+  const session = `${user.name}-${(user.mounts += 1)}`;
+  await user.chorus.initialize((table, after) => {
+    const query = after === null ? `initial=true&session=${session}` : `after=${after}`;
+    return fetchJson(`${user.application}/api/sync/${table}?user=${user.id}&${query}`);
+  });
+  const { waiting } = user;
+  user.waiting = null;
+  for (const harmonic of waiting) hear(user, harmonic);
+}
+
+function hear(user, harmonic) {
+  user.heard.push(harmonic.id);
+  if (user.waiting) user.waiting.push(harmonic);
+  else if (user.drops && user.chorus.cursor !== null && harmonic.id <= user.chorus.cursor) user.dropped += 1;
+  else user.chorus.processHarmonic(harmonic);
+}
+
+function subscribe(user) {
+  user.echo.private(user.channel).listen('.harmonic.created', (harmonic) => hear(user, harmonic));
+}
+
+const ways = {
+  // laravel-echo-server replays nothing: after each subscription the user catches up by HTTP, and drops what that has given.
+  socketio: async (user) => {
+    user.drops = true;
+    user.echo = new Echo({ broadcaster: 'socket.io', host: `http://127.0.0.1:${echoServer.port}`, client: require('socket.io-client') });
+    const { socket } = user.echo.connector;
+    const joined = () => Object.hasOwn(echoServer.io.sockets.adapter.rooms[`private-${user.channel}`]?.sockets ?? {}, socket.id);
+    // The server does not say when somebody has joined.
+    const enter = async () => {
+      await until(() => socket.connected && joined(), 'joined');
+      await catchUp(user);
+    };
+    subscribe(user);
+    await enter();
+    socket.on('disconnect', () => (user.waiting = []));
+    socket.on('reconnect', () => (user.entering = enter()));
+  },
+
+  // The relay replays: the client catches up once, and comes back with its cursor by itself.
+  pusher: async (user) => {
+    await catchUp(user);
+    const Pusher = require('pusher-js');
+    const options = {
+      wsHost: '127.0.0.1', wsPort: relay.port, forceTLS: false, enabledTransports: ['ws'], cluster: '', enableStats: false,
+      channelAuthorization: {
+        customHandler: (_, answer) => answer(null, { auth: 'key:signature', channel_data: JSON.stringify({ after: user.chorus.cursor }) }),
+      },
+    };
+    user.echo = new Echo({ broadcaster: 'pusher', key: 'key', client: new Pusher('key', options) });
+    subscribe(user);
+    const subscribed = () => user.echo.private(user.channel).subscription;
+    subscribed().bind('pusher:subscription_error', async () => {
+      user.refused += 1;
+      await catchUp(user);
+      user.echo.leave(user.channel);
+      subscribe(user);
+      bind();
+    });
+    const bind = () => subscribed().bind('pusher:subscription_succeeded', () => (user.subscriptions += 1));
+    bind();
+    await until(() => subscribed().subscribed, 'subscribed');
+  },
+};
+
+serve({
+  relay: async ({ url, prefix, channels, redisPrefix }) => {
+    relay = new PusherRelay({ url, prefix, channels: channels.map((channel) => `private-${channel}`), redisPrefix });
+    relay.port = await relay.start();
+  },
+
+  echoServer: async ({ redis, port, application, keyPrefix }) => {
+    const { EchoServer } = require('laravel-echo-server/dist/echo-server');
+    echoServer = new EchoServer();
+    echoServer.port = port;
+    echoServer.io = await echoServer.run({
+      authHost: application, authEndpoint: '/broadcasting/auth', clients: [], database: 'redis', devMode: false, host: '127.0.0.1', port,
+      databaseConfig: { redis: { ...redis, keyPrefix }, publishPresence: false }, protocol: 'http', socketio: {},
+      subscribers: { http: false, redis: true }, apiOriginAllow: { allowCors: false },
+    }).then((server) => server?.server?.io ?? echoServer.server.io);
+  },
+
+  open: async ({ name, id, channel, way, application }) => {
+    const { schema } = await fetchJson(`${application}/api/schema`);
+    const user = { name, id, channel, application, mounts: 0, refused: 0, subscriptions: 0, dropped: 0, heard: [], rejections: [], waiting: null };
+    user.chorus = new ChorusConsumer(schema, { onRejected: (harmonic) => user.rejections.push(harmonic) });
+    users.set(name, user);
+    await ways[way](user);
+  },
+
+  write: ({ name, table, key, row }) => users.get(name).chorus.write(table, key, row),
+  replied: ({ name, table, key }) => users.get(name).chorus.replied(table, key),
+
+  state: ({ name }) => {
+    const { chorus, heard, rejections, refused, dropped } = users.get(name);
+    const shadows = Object.fromEntries([...chorus.shadows].map(([key, { status }]) => [key, status]));
+    return { rows: chorus.rows(), cursor: chorus.cursor, counts: chorus.counts, heard: heard.length, rejections, refused, dropped, shadows };
+  },
+
+  close: ({ name }) => {
+    users.get(name).echo.disconnect();
+    users.delete(name);
+  },
+
+  drop: () => {
+    relay?.drop();
+    for (const socket of Object.values(echoServer?.io.sockets.connected ?? {})) socket.conn.close();
+  },
+  forget: () => relay.forget(),
+  counts: () => relay.counts,
+});
