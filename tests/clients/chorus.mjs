@@ -89,11 +89,12 @@ serve({
     const { EchoServer } = require('laravel-echo-server/dist/echo-server');
     echoServer = new EchoServer();
     echoServer.port = port;
-    echoServer.io = await echoServer.run({
+    await echoServer.run({
       authHost: application, authEndpoint: '/broadcasting/auth', clients: [], database: 'redis', devMode: false, host: '127.0.0.1', port,
       databaseConfig: { redis: { ...redis, keyPrefix }, publishPresence: false }, protocol: 'http', socketio: {},
       subscribers: { http: false, redis: true }, apiOriginAllow: { allowCors: false },
-    }).then((server) => server?.server?.io ?? echoServer.server.io);
+    });
+    echoServer.io = echoServer.server.io;
   },
 
   open: async ({ name, id, channel, way, application }) => {

@@ -5,6 +5,7 @@
 
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -105,3 +106,43 @@ def test_a_client_reconnects_without_fetching_afresh(world):
         wait_until(lambda: clients.state("one")["counts"]["sync"] > 0, 60, "a live message")
         state = clients.state("one")
         assert state["stale"] == [] and state["counts"]["deltas"] == 4
+
+
+def row(key, **fields):
+    return {"id": key, "list_id": "a", "assignee": None, "title": "Buy milk", "done": False, "position": 1, "body": None, **fields}
+
+
+def test_writes_are_settled_by_their_receipts(world):
+    """Shown at once, confirmed by the lastSyncId of the receipt, also where nothing of it comes to the client, or rolled back."""
+    with Application(world) as application, Node("loco.mjs") as node:
+        clients = Clients(world, application, node)
+        clients.open("one", ["list.a"])
+
+        def write(changes=(), **args):
+            return node.call("write", name="one", args=args, changes=list(changes))
+
+        create = {"action": "create", "modelName": "Todo", "modelId": "w1", "data": row("w1")}
+        assert write([create], mutationId="m-1", put=[["Todo", row("w1")]]) is True
+        assert write([create], mutationId="m-2", put=[["Todo", row("w1", list_id="b")]], annotation={"channels": ["list.a"]}) is True
+        assert write([create], mutationId="m-3", put=[["Todo", row("w2", list_id="b")]], annotation={"channels": ["list.a"]}) is True
+        assert write([create], mutationId="m-4", put=[["Todo", row("w3")]], rejects={"reason": "title is required"}) is False
+        assert write([create], mutationId="m-5", put=[["Todo", row(f"v{i}")] for i in range(2000)]) is True  # Several messages.
+        wait_until(lambda: clients.state("one")["pending"] == 0, 20, "all are settled")
+        state = clients.converge("one")
+        assert state["counts"]["progress"] > 0, "nothing of m-3 comes to this client but its end"
+
+
+@pytest.mark.limit(240)
+def test_many_writes_at_once_are_settled(world):
+    with Application(world) as application, Node("loco.mjs") as node:
+        clients = Clients(world, application, node)
+        clients.open("one", ["list.a"])
+        with Writers(application, SEED, count=2), ThreadPoolExecutor(4) as pool:
+            def write(number):
+                lists = random.Random(f"{SEED} {number}")
+                key, to = f"w{number % 5}", lists.choice(LISTS)
+                return node.call("write", name="one", changes=[], args={
+                    "mutationId": f"m-{number}", "put": [["Todo", row(key, list_id=to)]], "annotation": {"channels": ["list.a"]}})
+            assert all(pool.map(write, range(40)))
+        wait_until(lambda: clients.state("one")["pending"] == 0, 20, "all are settled")
+        clients.converge("one")

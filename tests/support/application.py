@@ -10,9 +10,9 @@ import urllib.parse
 
 import psycopg2
 
-from support.servers import wait_until
+from support.servers import REPOSITORY, wait_until
 
-TABLES = """
+TABLES = (REPOSITORY / "sql/functions.sql").read_text() + """
 create table todos (id text primary key, list_id text not null, assignee text, title text not null, done boolean not null,
     position integer not null, body text);
 create table entries (id text primary key, list_id text not null, amount integer not null);
@@ -137,17 +137,16 @@ class Application:
         connection = self.connect(autocommit=False)
         try:
             with connection.cursor() as cursor:
-                annotation = {"mutationId": mutation, **({"channels": body["channels"]} if "channels" in body else {})}
-                cursor.execute("select pg_logical_emit_message(true, 'walcast', %s)", [json.dumps(annotation)])
+                cursor.execute("select walcast.annotate(%s, %s)", [mutation, json.dumps(body.get("annotation", {}))])
                 for model, row in body.get("put", []):
                     put(cursor, model, row)
                 for model, key in body.get("delete", []):
                     cursor.execute(f"delete from {TABLE_OF[model]} where id = %s", [key])
                 if "rejects" in body:
-                    connection.rollback()
-                    cursor.execute("select pg_logical_emit_message(false, 'walcast:event', %s)", [json.dumps(
-                        {"mutationId": mutation, "rejected": True, **body["rejects"]})])
-            connection.commit()
+                    rejects = body["rejects"]
+                    cursor.execute("select walcast.reject(%s, %s, %s, data => %s)", [
+                        mutation, rejects["reason"], rejects.get("channel"), json.dumps(rejects["data"]) if "data" in rejects else None])
+            connection.rollback() if "rejects" in body else connection.commit()
         finally:
             connection.close()
         key = f"{self.world.prefix}receipt:{mutation}"

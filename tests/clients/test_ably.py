@@ -1,0 +1,194 @@
+"""Ably LiveSync: unmodified `@ably-labs/models` and `ably` over a loopback relay (ably_relay.mjs), fed by the `ably` envelope.
+
+    WALCAST_ROUNDS=200 WALCAST_SEED=17 /usr/bin/python3 -m pytest -s tests/clients/test_ably.py
+"""
+
+import json
+import os
+import random
+
+import pytest
+
+from support.application import RULES, TABLES, Application, Writers
+from support.node import Node
+from support.servers import wait_until
+from support.world import World
+
+ROUNDS = int(os.environ.get("WALCAST_ROUNDS") or 10)
+SEED = int(os.environ.get("WALCAST_SEED") or random.SystemRandom().randrange(10**6))
+CHANNELS = ["list.a", "list.b", "user.u1"]
+OUTPUT = """
+[[output]]
+envelope = "ably"
+channel = "ably:{channel}"
+"""
+
+
+def todo(key, **fields):
+    return {"id": key, "list_id": "a", "assignee": None, "title": "Buy milk", "done": False, "position": 1, "body": None, **fields}
+
+
+class Models:
+    """Models of the SDK, one for each name, over one relay."""
+
+    def __init__(self, redis, application, channels=CHANNELS):
+        self.application, self.channels = application, {}
+        self.node = Node("ably.mjs")
+        self.node.call("relay", url=redis.url(), prefix="walcast:", channels=channels, before="ably:")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.node.close()
+
+    def open(self, name, channel):
+        self.channels[name] = channel
+        self.node.call("open", name=name, channel=channel, application=self.application.url)
+
+    def state(self, name):
+        return self.node.call("state", name=name)
+
+    def wait_for(self, name, condition, what):
+        last = {}
+
+        def holds():
+            last.update(self.state(name))
+            assert not last["faults"], f"{name}: {last['faults'][:3]}"
+            return last["state"] == "ready" and condition(last)
+        wait_until(holds, 60, lambda: f"{name}: {what}: {str(last)[:2000]}", every=0.03)
+        return last
+
+    def converge(self, name):
+        rows = self.application.expected([self.channels[name]])
+        total = sum(entry["amount"] for entry in rows["Entry"].values())
+
+        def converged(state):
+            confirmed = state["confirmed"]
+            return (confirmed["rows"], confirmed["total"], confirmed["entries"]) == (rows["Todo"], total, len(rows["Entry"])) and \
+                (state["optimistic"]["rows"], state["optimistic"]["total"]) == (rows["Todo"], total)
+        return self.wait_for(name, converged, f"converges with {total} of {len(rows['Entry'])} entries, {len(rows['Todo'])} todos")
+
+
+def message(sync_id, name, data, mutation=None, rejects=False):
+    headers = {"x-ably-models-event-uuid": mutation or f"sync:{sync_id}", **({"x-ably-models-reject": "true"} if rejects else {})}
+    return {"id": str(sync_id), "name": name, "data": data, "timestamp": 1767261600000, "extras": {"headers": headers}}
+
+
+class Canned:
+    """Redis as an agent would fill it, by hand: the messages of reference 2c. What the clients make of them is the clients'."""
+
+    def __init__(self, redis):
+        self.client = redis.client()
+        self.client.flushall()
+        self.at(1040)
+
+    def at(self, sync_id):
+        self.client.hset("walcast:position", mapping={"epoch": "e", "sync_id": sync_id, "floor": 0})
+
+    def publish(self, *messages):
+        for one in messages:
+            self.client.publish("ably:list.a", json.dumps(one))
+
+
+def test_canned_messages_are_merged_confirmed_and_rejected(redis):
+    canned = Canned(redis)
+    with Application(None) as application:
+        application.routes[("GET", "/bootstrap")] = lambda *_: {"lastSyncId": 1040, "rows": {"Todo": [], "Entry": []}}
+        with Models(redis, application) as models:
+            # What is in the relay's history when the model comes, then live.
+            canned.publish(message(1041, "Todo.insert", todo("t1"), "m-71"))
+            models.open("one", "list.a")
+            models.wait_for("one", lambda state: state["confirmed"]["rows"] == {"t1": todo("t1")}, "rewinds")
+            models.node.call("write", name="one", mutationId="m-72", event="Todo.update", data=todo("t1", title="Buy oat milk"))
+            models.wait_for("one", lambda state: state["optimistic"]["rows"]["t1"]["title"] == "Buy oat milk", "shows the write")
+            assert models.state("one")["confirmed"]["rows"]["t1"]["title"] == "Buy milk"
+            canned.publish(message(1042, "Todo.update", todo("t1", title="Buy oat milk"), "m-72"))
+            models.wait_for("one", lambda state: state["writes"] == {"m-72": "confirmed"}, "confirms")
+
+            models.node.call("write", name="one", mutationId="m-73", event="Todo.update", data=todo("t1", title=""))
+            canned.publish(message(1044, "Todo.update", None, "m-73", rejects=True))
+            state = models.wait_for("one", lambda state: state["writes"]["m-73"].startswith("rejected"), "rejects")
+            assert state["optimistic"]["rows"] == state["confirmed"]["rows"] == {"t1": todo("t1", title="Buy oat milk")}
+
+            canned.publish(message(1045, "Todo.delete", {"id": "t1"}))
+            models.wait_for("one", lambda state: state["confirmed"]["rows"] == {}, "deletes")
+            assert models.state("one")["syncs"] == 1
+
+
+def test_canned_messages_come_after_a_lost_connection(redis):
+    canned = Canned(redis)
+    with Application(None) as application:
+        application.routes[("GET", "/bootstrap")] = lambda *_: {"lastSyncId": 1040, "rows": {"Entry": []}}
+        with Models(redis, application) as models:
+            models.open("one", "list.a")
+            for sync_id in range(1041, 1061):
+                if sync_id % 5 == 0:
+                    models.node.call("drop")
+                canned.publish(message(sync_id, "Entry.insert", {"id": f"e{sync_id}", "list_id": "a", "amount": 1}))
+            models.wait_for("one", lambda state: state["confirmed"]["total"] == 20, "has all twenty")
+            assert models.state("one")["syncs"] == 1 and models.node.call("counts")["resumed"] >= 1
+
+
+@pytest.fixture
+def world(postgres, redis):
+    with World(RULES, postgres, redis, TABLES) as world:
+        world.init()
+        start(world)
+        yield world
+
+
+def start(world):
+    return world.agent(config_text=world.config() + OUTPUT)
+
+
+def test_a_model_rewinds_follows_and_confirms(world):
+    with Application(world) as application, Models(world.redis, application) as models:
+        stale = application.bootstrap(None, {"channel": ["list.a"]})
+        world.sql("insert into todos values ('t1', 'a', null, 'Buy milk', false, 1, null)")
+        world.sql("insert into entries values ('e1', 'a', 5)")
+        world.settle()
+        # State as a cache would give it: what was committed since is in the channel's history.
+        application.routes[("GET", "/bootstrap")] = lambda *_: stale
+        models.open("one", "list.a")
+        models.converge("one")
+
+        world.sql("update todos set done = true")
+        world.transaction("insert into entries select 'f' || i, 'a', i from generate_series(1, 50) i", "delete from todos")
+        models.converge("one")
+
+        models.node.call("write", name="one", mutationId="m-1", event="Todo.insert", data=todo("t2"))
+        application.write(None, {"mutationId": "m-1", "put": [["Todo", todo("t2")]]})
+        models.wait_for("one", lambda state: state["writes"] == {"m-1": "confirmed"}, "confirms")
+        models.node.call("write", name="one", mutationId="m-2", event="Todo.insert", data=todo("t3", title=""))
+        answer = application.write(None, {"mutationId": "m-2", "put": [["Todo", todo("t3", title="")]],
+                                          "rejects": {"channel": "list.a", "reason": "title is required"}})
+        assert answer == {"ok": False, "error": "server", "reason": "title is required"}
+        models.wait_for("one", lambda state: state["writes"]["m-2"].startswith("rejected"), "rejects")
+        assert models.converge("one")["syncs"] == 1
+
+
+@pytest.mark.limit(120 + 20 * ROUNDS)
+def test_models_converge_with_the_tables(world):
+    """A sum does not tolerate a change twice, nor one left out."""
+    print(f"WALCAST_SEED={SEED}")
+    chooser = random.Random(SEED)
+    done = dict.fromkeys(["drop", "join", "kill", "forget"], 0)
+    with Application(world) as application, Models(world.redis, application) as models:
+        with Writers(application, SEED) as writers:
+            for channel in CHANNELS:
+                models.open(channel, channel)
+            for number in range(ROUNDS):
+                wait_until(writers.has_done(40), 120, "the writers go on")
+                what = list(done)[number] if number < 4 else chooser.choice(["drop"] * 3 + list(done))
+                done[what] += 1
+                if what == "join":
+                    models.open(f"late {number}", chooser.choice(CHANNELS))
+                elif what == "kill":
+                    world.agents[-1].kill9()
+                    start(world)
+                else:
+                    models.node.call(what)
+        world.settle(60)
+        states = [models.converge(name) for name in models.channels]
+    assert all(done.values()) and any(state["syncs"] > 1 for state in states)
