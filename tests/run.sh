@@ -5,15 +5,16 @@
 #
 # Parts: --unit (with the golden captures), --sanitizers (the same under address and undefined-behaviour sanitizers),
 # --fuzz (each target for some seconds), --integration, --matrix (the differential test on PostgreSQL 14 to 18;
-# WALCAST_DIFF_SECONDS is the time for each), --image, --bench, --all. Without any: --unit --sanitizers --fuzz --integration.
+# WALCAST_DIFF_SECONDS is the time for each), --clients (unmodified clients from npm; they want Node 20 and npm), --image, --bench,
+# --all. Without any: --unit --sanitizers --fuzz --integration.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 parts=()
 while [[ $# -gt 0 ]]; do
     case $1 in
-        --unit | --sanitizers | --fuzz | --integration | --matrix | --image | --bench) parts+=("${1#--}") ;;
-        --all) parts=(unit sanitizers fuzz integration matrix image bench) ;;
+        --unit | --sanitizers | --fuzz | --integration | --matrix | --clients | --image | --bench) parts+=("${1#--}") ;;
+        --all) parts=(unit sanitizers fuzz integration matrix clients image bench) ;;
         --) shift; break ;;
         -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit ;;
         *) echo "run.sh: unknown part \"$1\"; see tests/run.sh --help" >&2; exit 2 ;;
@@ -68,6 +69,10 @@ if wants integration; then run_tests release integration -j "$(nproc)"; fi
 if wants matrix; then
     tests/support/get_postgres.sh
     run_tests release matrix --verbose
+fi
+if wants clients; then
+    tests/clients/install.sh
+    run_tests release clients -j "$(nproc)"
 fi
 if wants image; then run_tests release image --verbose; fi
 if wants bench; then run_tests release bench --verbose; fi

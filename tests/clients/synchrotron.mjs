@@ -6,9 +6,8 @@ import { fetchJson, serve } from './rpc.mjs';
 const clients = new Map();
 
 class Client {
-  constructor({ url, prefix, audiences, before, application, tags, bootstraps }) {
-    Object.assign(this, { url, prefix, audiences, before, application, bootstraps });
-    this.sync = new SynchrotronConsumer({ tags, audiences });
+  constructor({ url, prefix, audiences, channels, application, tags, bootstraps }) {
+    Object.assign(this, { url, prefix, audiences, channels, application, tags, bootstraps });
     this.counts = { connections: 0, heard: 0 };
   }
 
@@ -17,11 +16,12 @@ class Client {
     this.counts.connections += 1;
     const early = [];
     let take = (text) => early.push(text);
-    const names = this.audiences.map((audience) => this.before + audience);
-    this.feed = new Feed({ url: this.url, prefix: this.prefix, names, hear: (_, text) => take(text), lost: () => this.drop() });
+    const hear = (_, text) => take(text);
+    this.feed = new Feed({ url: this.url, prefix: this.prefix, names: this.channels, hear, lost: () => this.drop() });
     await this.feed.start();
-    if (!this.bootstraps) await this.fetch();
-    else if (this.counts.connections === 1) await this.bootstrap();
+    // Nobody can fetch corrections: begin anew.
+    if (this.bootstraps || !this.sync) this.sync = new SynchrotronConsumer({ tags: this.tags, audiences: this.audiences });
+    await (this.bootstraps ? this.bootstrap() : this.fetch());
     take = (text) => this.hear(JSON.parse(text));
     early.forEach((text) => take(text));
   }
@@ -34,8 +34,8 @@ class Client {
 
   // FetchBootstrapSnapshot.
   async bootstrap() {
-    const { tables, clock } = await fetchJson(`${this.application}/snapshot?${this.audiences.map((audience) => `audience=${audience}`).join('&')}`);
-    this.sync.bootstrap(tables, 0, clock);
+    const { tables, syncId } = await fetchJson(`${this.application}/snapshot?${this.audiences.map((audience) => `audience=${audience}`).join('&')}`);
+    this.sync.bootstrap(tables, 0, ({ clock_counter: counter }) => counter <= syncId);
   }
 
   hear(event) {

@@ -109,13 +109,13 @@ class Application:
         finally:
             connection.close()
 
-    def stand_still(self, read):
+    def stand_still(self, read, tables=tuple(TABLE_OF.values())):
         """What `read(cursor)` gives while nobody writes, and the position that it belongs to: docs/protocol.md, the way that needs
         nothing but SQL."""
         locking, asking = self.connect(autocommit=False), self.connect()
         try:
             with locking.cursor() as lock, asking.cursor() as cursor:
-                lock.execute(f"lock table {', '.join(TABLE_OF.values())} in share mode")
+                lock.execute(f"lock table {', '.join(tables)} in share mode")
                 cursor.execute("select pg_logical_emit_message(true, 'barrier', '')::text")
                 self.world.wait_for_position(cursor.fetchone()[0], 60)
                 position = self.world.position()

@@ -69,15 +69,15 @@ export class SynchrotronConsumer {
     this.isApplied = new Set();
     this.tables = new Map();
     this.cursor = 0; // last_seen_server_ingest_id: asked after by the next fetch.
-    this.bootstrapClock = null;
+    this.isBootstrapped = () => false;
     this.counts = { batches: 0, repeated: 0, replays: 0, wakeups: 0 };
   }
 
-  // FetchBootstrapSnapshot: rows, and the clock that they are as of; what is not after it is in them.
-  bootstrap(tables, serverIngestId = 0, clock = null) {
+  // FetchBootstrapSnapshot: rows, and which actions are in them.
+  bootstrap(tables, serverIngestId, isBootstrapped) {
     for (const [table, rows] of Object.entries(tables)) for (const row of rows) this.tables.set(keyOf(table, row.id), row);
     this.cursor = serverIngestId;
-    this.bootstrapClock = clock;
+    this.isBootstrapped = isBootstrapped;
   }
 
   // True when the client would now ask the server for actions above its cursor.
@@ -130,19 +130,18 @@ export class SynchrotronConsumer {
   }
 
   held() {
-    return [...this.actions.values()].filter((action) => !this.isApplied.has(action.id));
+    return [...this.actions.values()].filter((action) => !this.isApplied.has(action.id) && !this.isBootstrapped(action));
   }
 
   #apply() {
-    const isIn = (action) => this.bootstrapClock && compareClocks(action, this.bootstrapClock) <= 0;
-    const ready = this.held().filter((action) => this.ofAction.has(action.id) && !isIn(action)).sort(compareClocks);
+    const ready = this.held().filter((action) => this.ofAction.has(action.id)).sort(compareClocks);
     if (ready.length === 0) return;
     // Whatever comes after the first of them is rolled back and replayed.
     const undone = [];
     while (this.applied.length > 0 && compareClocks(this.applied.at(-1), ready[0]) > 0) {
       const action = this.applied.pop();
       undone.push(action);
-      this.ofAction.get(action.id).toReversed().forEach((patch) => this.#backward(patch));
+      [...this.ofAction.get(action.id)].reverse().forEach((patch) => this.#backward(patch));
     }
     if (undone.length > 0) this.counts.replays += 1;
     for (const action of [...ready, ...undone].sort(compareClocks)) {
