@@ -192,3 +192,51 @@ def test_models_converge_with_the_tables(world):
         world.settle(60)
         states = [models.converge(name) for name in models.channels]
     assert all(done.values()) and any(state["syncs"] > 1 for state in states)
+
+
+# As the Ably database connector has it, but for what only that needs.
+OUTBOX = """
+create table outbox (sequence_id serial primary key, mutation_id text not null, channel text not null, name text not null,
+    rejected boolean not null default false, data jsonb, headers jsonb, locked_by text, lock_expiry timestamptz, processed boolean not null default false);
+"""
+SEND = "insert into outbox (mutation_id, channel, name, data, rejected) values (%s, 'list.a', %s, %s, %s)"
+
+
+def test_the_outbox_of_the_database_connector(postgres, redis):
+    """Its rows are the messages; one whose sequence_id is below those that were committed before it is not skipped."""
+    with World([], postgres, redis, TABLES + OUTBOX, outbox={"table": "public.outbox"}) as world:
+        world.init()
+        start(world)
+        with Application(world) as application, Models(world.redis, application) as models:
+            def bootstrap(_, parameters):
+                rows, _, sync_id = application.stand_still(
+                    lambda cursor: {model: application.rows(cursor, parameters["channel"], model) for model in ("Todo", "Entry")}, ["todos", "entries", "outbox"])
+                return {"lastSyncId": sync_id, "rows": rows}
+
+            application.routes[("GET", "/bootstrap")] = bootstrap
+            models.open("early", "list.a")
+            late, prompt = world.connect(autocommit=False), world.connect()
+            with late.cursor() as first, prompt.cursor() as second:
+                for number in range(20):
+                    if number == 10:
+                        models.open("between", "list.a")
+                    for cursor, name in ((first, "late"), (second, "prompt")):
+                        entry = {"id": f"{name}{number}", "list_id": "a", "amount": number}
+                        cursor.execute("insert into entries values (%(id)s, %(list_id)s, %(amount)s)", entry)
+                        cursor.execute(SEND, [f"m-{name}{number}", "Entry.insert", json.dumps(entry), False])
+                    late.commit()
+            for name in ("early", "between"):
+                assert models.converge(name)["confirmed"]["entries"] == 40
+
+            # Written and deleted in one transaction, so that no row stays behind; then a rejection.
+            models.node.call("write", name="early", mutationId="m-1", event="Todo.insert", data=todo("t1"))
+            with late.cursor() as cursor:
+                cursor.execute("insert into todos values ('t1', 'a', null, 'Buy milk', false, 1, null)")
+                cursor.execute(SEND, ["m-1", "Todo.insert", json.dumps(todo("t1")), False])
+                cursor.execute("delete from outbox")
+            late.commit()
+            models.wait_for("early", lambda state: state["writes"] == {"m-1": "confirmed"}, "confirms")
+            models.node.call("write", name="early", mutationId="m-2", event="Todo.insert", data=todo("t2"))
+            world.sql(SEND, ["m-2", "Todo.insert", json.dumps(todo("t2")), True])
+            models.wait_for("early", lambda state: state["writes"]["m-2"].startswith("rejected"), "rejects")
+            assert models.converge("early")["syncs"] == 1
