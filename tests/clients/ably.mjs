@@ -20,6 +20,7 @@ function merge(state, event, faults) {
     if (!(id > state.last)) faults.push(`${event.sequenceId} was merged after ${state.last}`);
     if (!event.mutationId) faults.push(`${event.sequenceId} has no mutation id`);
     next.last = id;
+    if (state.visible.some(([first, last]) => first <= id && id <= last)) return next; // The bootstrap has it.
     next.mutations = [...state.mutations.slice(-EVENTS_KEPT), event.mutationId];
   }
   if (model === 'Entry') {
@@ -36,9 +37,9 @@ function merge(state, event, faults) {
   return next;
 }
 
-function stateOf({ lastSyncId, rows: { Todo = [], Entry = [] } }) {
+function stateOf({ lastSyncId, visible = [], rows: { Todo = [], Entry = [] } }) {
   const total = Entry.reduce((sum, { amount }) => sum + amount, 0);
-  return { last: lastSyncId, mutations: [], total, entries: Entry.length, rows: Object.fromEntries(Todo.map((row) => [row.id, row])) };
+  return { last: lastSyncId, visible, mutations: [], total, entries: Entry.length, rows: Object.fromEntries(Todo.map((row) => [row.id, row])) };
 }
 
 serve({

@@ -11,7 +11,7 @@ import pytest
 
 from support.application import RULES, TABLES, Application, Writers
 from support.node import Node
-from support.servers import wait_until
+from support.servers import free_port, wait_until
 from support.world import World
 
 ROUNDS = int(os.environ.get("WALCAST_ROUNDS") or 10)
@@ -132,7 +132,7 @@ def test_canned_messages_come_after_a_lost_connection(redis):
 
 @pytest.fixture
 def world(postgres, redis):
-    with World(RULES, postgres, redis, TABLES) as world:
+    with World(RULES, postgres, redis, TABLES, http={"listen": f"127.0.0.1:{free_port()}"}) as world:
         world.init()
         start(world)
         yield world

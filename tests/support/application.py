@@ -6,7 +6,9 @@ import json
 import random
 import threading
 import time
+import urllib.error
 import urllib.parse
+import urllib.request
 
 import psycopg2
 
@@ -35,10 +37,12 @@ def belongs(model, row, channels):
 
 
 class Application:
-    """Serves on 127.0.0.1; `url` is where. Every request has its own connection to the database."""
+    """Serves on 127.0.0.1; `url` is where. Every request has its own connection to the database. With the agent's HTTP port it
+    takes every second bootstrap from a snapshot, while writers go on."""
 
-    def __init__(self, world):
-        self.world = world
+    def __init__(self, world, agent_port=None):
+        self.world, self.agent_port = world, agent_port
+        self.snapshots = self.bootstraps = 0
         self.faults = []
         self.routes = {("GET", "/bootstrap"): self.bootstrap, ("POST", "/write"): self.write}
         application = self
@@ -124,10 +128,37 @@ class Application:
             locking.close()
             asking.close()
 
+    def as_seen(self, read):
+        """What `read(cursor)` gives in a snapshot, and what the agent says of that."""
+        def ask():
+            connection = self.connect(autocommit=False)
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("set transaction isolation level repeatable read read only")
+                    cursor.execute("select pg_current_snapshot()::text")
+                    (snapshot,) = cursor.fetchone()
+                    with urllib.request.urlopen(f"http://127.0.0.1:{self.agent_port}/position-of?snapshot={snapshot}", timeout=60) as answer:
+                        position = json.load(answer)
+                    self.snapshots += 1
+                    return read(cursor), position
+            except urllib.error.HTTPError as error:
+                assert error.code in (409, 503), error.read()  # Try again.
+            except OSError:
+                pass  # The agent is away.
+            finally:
+                connection.close()
+        return wait_until(ask, 90, "the agent tells what a snapshot has seen", every=0.1)
+
     def bootstrap(self, _, parameters):
-        channels = parameters["channel"]
-        rows, epoch, sync_id = self.stand_still(lambda cursor: {model: self.rows(cursor, channels, model) for model in TABLE_OF})
-        return {"epoch": epoch, "lastSyncId": sync_id, "rows": rows}
+        def read(cursor):
+            return {model: self.rows(cursor, parameters["channel"], model) for model in TABLE_OF}
+
+        self.bootstraps += 1
+        if self.agent_port and self.bootstraps % 2 == 0:
+            rows, position = self.as_seen(read)
+            return {**position, "rows": rows}
+        rows, epoch, sync_id = self.stand_still(read)
+        return {"epoch": epoch, "lastSyncId": sync_id, "visible": [], "rows": rows}
 
     # Writes of the clients.
 
