@@ -2,7 +2,7 @@
 // behind it: several users in one program.
 import { ChorusConsumer } from './consumers/chorus.mjs';
 import { load, require } from './packages.mjs';
-import { PusherRelay } from './pusher_relay.mjs';
+import { PusherRelay, placeOf } from './pusher_relay.mjs';
 import { fetchJson, serve, until } from './rpc.mjs';
 
 const { default: Echo } = await load('laravel-echo/dist/echo.js');
@@ -27,7 +27,7 @@ async function catchUp(user) {
 function hear(user, harmonic) {
   user.heard.push(harmonic.id);
   if (user.waiting) user.waiting.push(harmonic);
-  else if (user.drops && user.chorus.cursor !== null && harmonic.id <= user.chorus.cursor) user.dropped += 1;
+  else if (user.drops && placeOf(harmonic.id) <= placeOf(user.chorus.cursor)) user.dropped += 1;
   else user.chorus.processHarmonic(harmonic);
 }
 
@@ -64,17 +64,17 @@ const ways = {
       },
     };
     user.echo = new Echo({ broadcaster: 'pusher', key: 'key', client: new Pusher('key', options) });
-    subscribe(user);
     const subscribed = () => user.echo.private(user.channel).subscription;
-    subscribed().bind('pusher:subscription_error', async () => {
-      user.refused += 1;
-      await catchUp(user);
-      user.echo.leave(user.channel);
+    const enter = () => {
       subscribe(user);
-      bind();
-    });
-    const bind = () => subscribed().bind('pusher:subscription_succeeded', () => (user.subscriptions += 1));
-    bind();
+      subscribed().bind('pusher:subscription_error', async () => {
+        user.refused += 1;
+        await catchUp(user);
+        user.echo.leave(user.channel);
+        enter();
+      });
+    };
+    enter();
     await until(() => subscribed().subscribed, 'subscribed');
   },
 };
@@ -99,7 +99,7 @@ serve({
 
   open: async ({ name, id, channel, way, application }) => {
     const { schema } = await fetchJson(`${application}/api/schema`);
-    const user = { name, id, channel, application, mounts: 0, refused: 0, subscriptions: 0, dropped: 0, heard: [], rejections: [], waiting: null };
+    const user = { name, id, channel, application, mounts: 0, refused: 0, dropped: 0, heard: [], rejections: [], waiting: null };
     user.chorus = new ChorusConsumer(schema, { onRejected: (harmonic) => user.rejections.push(harmonic) });
     users.set(name, user);
     await ways[way](user);

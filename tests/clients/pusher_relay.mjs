@@ -5,10 +5,11 @@ import { createServer } from 'node:http';
 import { Feed } from './feed.mjs';
 import { WebSocketServer } from './packages.mjs';
 
-// The sync id in a harmonic's id: 53 bits below its variant, then 8 that tell harmonics of one change apart.
-export function syncIdOf(id) {
+// The place of a harmonic in commit order, whatever time its id bears: 53 bits of sync id below its variant, then 8 that tell harmonics
+// of one change apart.
+export function placeOf(id) {
   const groups = id.split('-');
-  return Number(((BigInt(`0x${groups[3]}`) & 0x3fffn) << 48n | BigInt(`0x${groups[4]}`)) >> 8n);
+  return (BigInt(`0x${groups[3]}`) & 0x3fffn) << 48n | BigInt(`0x${groups[4]}`);
 }
 
 export class PusherRelay {
@@ -36,7 +37,7 @@ export class PusherRelay {
     const names = this.channels.map((channel) => this.redisPrefix + channel);
     this.feed = new Feed({ ...this.options, names, hear, lost: () => this.forget() });
     this.completeAbove = Infinity;
-    this.completeAbove = (await this.feed.start()).syncId;
+    this.completeAbove = BigInt((await this.feed.start()).syncId);
   }
 
   #publish(channel, { event, data }) {
@@ -67,7 +68,7 @@ export class PusherRelay {
     const { channel, channel_data: given } = data;
     const { after = null } = given ? JSON.parse(given) : {};
     // Below what it has heard it cannot fill the hole: the client has to catch up by HTTP and come again.
-    if (!this.logs.has(channel) || (after !== null && syncIdOf(after) < this.completeAbove)) {
+    if (!this.logs.has(channel) || (after !== null && placeOf(after) >> 8n < this.completeAbove)) {
       this.counts.refused += 1;
       const error = JSON.stringify({ type: 'TooOld', error: 'catch up first', status: 409 });
       socket.say({ event: 'pusher:subscription_error', channel, data: error });
@@ -77,7 +78,7 @@ export class PusherRelay {
     socket.subscribed.add(channel);
     if (after === null) return;
     for (const one of this.logs.get(channel)) {
-      if (one.data.id <= after) continue;
+      if (placeOf(one.data.id) <= placeOf(after)) continue;
       this.counts.replayed += 1;
       this.#send(socket, channel, one.event, one.data);
     }
