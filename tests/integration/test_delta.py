@@ -144,6 +144,7 @@ def test_a_history_that_grows_between_pages_has_no_hole(world):
         number = next(numbers, None)
         if number is not None:
             world.transaction(f"insert into notes values ({number}, 1)", f"insert into todos values ({number}, 2, 'y')")
+            world.settle()  # Else the reader may have caught up before it has grown.
 
     found, _ = client.pages(["ws:2", "notes"], epoch, between=grow, limit=3)
     assert next(numbers, None) is None
