@@ -91,8 +91,10 @@ export class WalcastReader {
         else bootstraps = this.#take(...this.#buffer.shift(), DELTA) ?? 0;
         attempt = 0;
       } catch (error) {
+        const isGivenUp = error.isTooOld && attempt > 4;
         if (error.isHandlers) this.#epoch = null;
-        this.#needs(error.isHandlers || (!need && attempt > 4) ? BOOTSTRAP : need);
+        if (isGivenUp) this.#dropped = 0;
+        this.#needs(error.isHandlers || isGivenUp ? BOOTSTRAP : need);
         this.#to.failed(error);
         await this.#to.wait(attempt++);
       }
@@ -119,7 +121,7 @@ export class WalcastReader {
     const [model, id] = this.#resets.entries().next().value;
     const { epoch, lastSyncId, visible = [], rows } = await this.#to.bootstrap({ model });
     if (epoch !== this.#epoch) return this.#needs(BOOTSTRAP);
-    if (lastSyncId < Math.max(id, ...Object.values(this.#known))) throw new Error(`rows of ${model} at ${lastSyncId} are too old`);
+    if (lastSyncId < Math.max(id, ...Object.values(this.#known))) throw tooOld(`rows of ${model}`, lastSyncId);
     this.#models[model] = { lastSyncId, visible };
     this.#resets.delete(model);
     this.#handle(() => this.#to.replace(rows, { model, epoch, lastSyncId }));
@@ -135,7 +137,7 @@ export class WalcastReader {
         while (this.#resets.size && this.#need !== BOOTSTRAP) await this.#refetchModel();
         if (this.#need === BOOTSTRAP) return;
       }
-      if (!page.more && page.lastSyncId < this.#dropped) throw new Error(`the history at ${page.lastSyncId} is too old`);
+      if (!page.more && page.lastSyncId < this.#dropped) throw tooOld('the history', page.lastSyncId);
       if (!page.more) this.#know(this.#channels, page.lastSyncId);
     }
   }
@@ -173,6 +175,10 @@ export class WalcastReader {
       throw Object.assign(new Error('a handler failed', { cause: error }), { isHandlers: true });
     }
   }
+}
+
+function tooOld(what, id) {
+  return Object.assign(new Error(`${what} at ${id}: too old`), { isTooOld: true });
 }
 
 // Deltas of walcast's own HTTP server, or of a relay that passes them on.

@@ -49,7 +49,8 @@ class Walcast {
     this.logs = new Map([...channels, CONTROL].map((name) => [name, []]));
     this.rows = new Map();  // "scope model id" to a sum
     this.events = [];       // { channels, id, epoch }
-    this.lost = [];         // Runs that Redis had and has no more.
+    this.lost = [];         // Runs that Redis had and has no more,
+    this.lostPosition = 0;  // and where it was.
     this.publish = () => {};
     this.keep();
   }
@@ -82,9 +83,11 @@ class Walcast {
     }
   }
   resend() {
-    const runs = this.lost;
+    const { lost, lostPosition } = this;
     this.lost = [];
-    for (const run of runs) this.write(run);
+    this.lostPosition = 0;
+    for (const run of lost) this.write(run);
+    this.position = Math.max(this.position ?? 0, lostPosition);
   }
 
   someChannels() {
@@ -139,6 +142,7 @@ class Walcast {
   // Some changes are never told.
   changeEpoch() {
     this.lost = [];
+    this.lostPosition = 0;
     for (const [key, sum] of this.rows) if (this.random.chance(0.3)) this.rows.set(key, sum + 7);
     this.epoch = `e${++this.epochs}`;
     if (this.random.chance(0.5)) this.id += this.random.below(100);
@@ -154,6 +158,7 @@ class Walcast {
   goBack() {
     if (this.kept.epoch !== this.epoch) return;
     const lost = this.since;
+    this.lostPosition = Math.max(this.lostPosition, this.position ?? 0);
     this.position = this.kept.position;
     this.floor = this.kept.floor;
     for (const [name, entries] of this.kept.logs) this.logs.set(name, [...entries]);
@@ -423,5 +428,5 @@ test('a history that lacks what was heard is asked for again', async () => {
       return asked < 3 ? page(5, []) : page(7, [{ channel: 'a', message: message(6, 0) }, { channel: 'b', message: message(7, 0) }]);
     } });
   await reader.catchUp();
-  assert.deepEqual([applied, asked, failed], [[6, 7, 8], 3, Array(2).fill('the history at 5 is too old')]);
+  assert.deepEqual([applied, asked, failed], [[6, 7, 8], 3, Array(2).fill('the history at 5: too old')]);
 });
