@@ -47,6 +47,8 @@ BEGIN
     IF current_setting('server_version_num')::int >= 170000 THEN
         EXECUTE 'SELECT pg_logical_emit_message(false, ''walcast:event'', $1, true)' USING content;
     ELSE
+        -- Without an xid nobody wakes the WAL writer, which on an idle server sleeps for five seconds.
+        PERFORM pg_current_xact_id();
         PERFORM pg_logical_emit_message(false, 'walcast:event', content);
     END IF;
 END

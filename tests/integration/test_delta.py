@@ -334,7 +334,8 @@ def annotate(world, mutation_id, *statements):
 
 def reject(world, mutation_id):
     content = json.dumps({"mutationId": mutation_id, "rejected": True, "reason": "no", "channel": "ws:1"})
-    world.transaction(f"select pg_logical_emit_message(false, 'walcast:event', '{content}')", end="rollback")
+    # An xid, as walcast.reject has it: so the server writes it out at the end and not when it happens to.
+    world.transaction("select pg_current_xact_id()", f"select pg_logical_emit_message(false, 'walcast:event', '{content}')", end="rollback")
 
 
 class Waiting(threading.Thread):
