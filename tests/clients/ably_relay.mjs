@@ -17,6 +17,7 @@ export class AblyRelay {
     this.nameOf = nameOf;
     this.counts = { history: 0, connections: 0, resumed: 0 };
     this.sockets = new Set();
+    this.isOpen = false;
     this.numbers = 0;
     this.server = createServer((request, response) => this.#answer(request, response));
     this.web = new WebSocketServer({ server: this.server });
@@ -30,22 +31,21 @@ export class AblyRelay {
   }
 
   // The log begins with a message of the id from which on it is complete: a client whose state is older finds no place to go on
-  // from, and asks for a newer state. Where serials begin anew, nobody resumes.
+  // from, and asks for a newer state. Serials begin anew, so nobody resumes. Until then nobody is let in: an empty history would be
+  // taken for a state that is current.
   async #listen() {
-    this.generation = ++this.numbers;
-    this.logs = new Map(this.channels.map((channel) => [channel, []]));
     const channelOf = new Map(this.channels.map((channel) => [this.nameOf(channel), channel]));
     const early = [];
-    let isStarted = false;
-    const hear = (name, text) => {
-      if (isStarted) this.#publish(channelOf.get(name), JSON.parse(text));
-      else early.push([name, text]);
-    };
+    let take = (name, text) => early.push([name, text]);
+    const hear = (name, text) => take(name, text);
     this.feed = new Feed({ ...this.options, names: [...channelOf.keys()], hear, lost: () => this.forget() });
     const { syncId } = await this.feed.start();
-    for (const log of this.logs.values()) log.push({ id: String(syncId), name: 'relay', data: null, timestamp: Date.now() });
-    isStarted = true;
-    for (const [name, text] of early) if (Number(JSON.parse(text).id) > syncId) hear(name, text);
+    const first = { id: String(syncId), name: 'relay', data: null, timestamp: Date.now() };
+    this.generation = ++this.numbers;
+    this.logs = new Map(this.channels.map((channel) => [channel, [first]]));
+    take = (name, text) => this.#publish(channelOf.get(name), JSON.parse(text));
+    for (const [name, text] of early) if (Number(JSON.parse(text).id) > syncId) take(name, text);
+    this.isOpen = true;
   }
 
   #serial(index) {
@@ -65,6 +65,8 @@ export class AblyRelay {
   }
 
   #connect(socket, url) {
+    socket.on('error', () => {});
+    if (!this.isOpen) return socket.terminate();
     const resumed = url.searchParams.get('resume')?.split('!')[0];
     const connectionId = resumed ?? `connection${++this.numbers}`;
     const connectionKey = `${connectionId}!${++this.numbers}`;
@@ -72,7 +74,6 @@ export class AblyRelay {
     socket.attached = new Set();
     socket.say = (frame) => socket.readyState === socket.OPEN && socket.send(JSON.stringify(frame));
     this.sockets.add(socket);
-    socket.on('error', () => {});
     socket.on('close', () => this.sockets.delete(socket));
     socket.on('message', (text) => this.#hear(socket, JSON.parse(text)));
     const details = { connectionKey, connectionStateTtl: 120000, maxIdleInterval: 15000, maxMessageSize: 65536, serverId: 'relay' };
@@ -91,7 +92,10 @@ export class AblyRelay {
     const [generation, from] = (frame.channelSerial ?? '').split(':').map(Number);
     const goesOn = generation === this.generation && from <= end;
     const begin = goesOn ? from : end;
-    socket.say({ action: ATTACHED, channel, channelSerial: this.#serial(begin), flags: CAN_SUBSCRIBE | (goesOn ? RESUMED : 0) });
+    const attached = { action: ATTACHED, channel, channelSerial: this.#serial(begin), flags: CAN_SUBSCRIBE | (goesOn ? RESUMED : 0) };
+    socket.say(attached);
+    // The SDK hears of a discontinuity only where a channel that is attached is attached again.
+    if (frame.channelSerial && !goesOn) socket.say(attached);
     socket.attached.add(channel);
     for (let index = begin; index < end; index += 1) this.#send(socket, channel, index);
   }
@@ -103,6 +107,7 @@ export class AblyRelay {
     if (url.pathname === '/time') return response.end(JSON.stringify([Date.now()]));
     if (!match) return response.writeHead(404).end('{}');
     // Newest first, all in one page whatever the limit: the SDK asks for the first page again and again instead of the next.
+    if (!this.isOpen) return response.writeHead(503).end('{}');
     this.counts.history += 1;
     const log = this.logs.get(decodeURIComponent(match[1])) ?? [];
     const [generation, end] = (url.searchParams.get('from_serial') ?? this.#serial(log.length)).split(':').map(Number);
@@ -116,9 +121,9 @@ export class AblyRelay {
 
   // It has lost Redis for a while: whatever was published meanwhile it has not heard, and begins anew.
   async forget() {
+    this.isOpen = false;
     this.drop();
     await this.feed.replace(() => this.#listen());
-    this.drop();
   }
 
   close() {

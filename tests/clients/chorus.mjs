@@ -27,7 +27,7 @@ async function catchUp(user) {
 function hear(user, harmonic) {
   user.heard.push(harmonic.id);
   if (user.waiting) user.waiting.push(harmonic);
-  else if (user.drops && placeOf(harmonic.id) <= placeOf(user.chorus.cursor)) user.dropped += 1;
+  else if (user.drops && user.chorus.cursor !== null && placeOf(harmonic.id) <= placeOf(user.chorus.cursor)) user.dropped += 1;
   else user.chorus.processHarmonic(harmonic);
 }
 
@@ -65,13 +65,18 @@ const ways = {
     };
     user.echo = new Echo({ broadcaster: 'pusher', key: 'key', client: new Pusher('key', options) });
     const subscribed = () => user.echo.private(user.channel).subscription;
+    let refusals = Promise.resolve();
     const enter = () => {
       subscribe(user);
-      subscribed().bind('pusher:subscription_error', async () => {
-        user.refused += 1;
-        await catchUp(user);
-        user.echo.leave(user.channel);
-        enter();
+      const channel = subscribed();
+      channel.bind('pusher:subscription_error', () => {
+        refusals = refusals.then(async () => {
+          if (channel !== subscribed()) return; // It has been left meanwhile.
+          user.refused += 1;
+          await catchUp(user);
+          user.echo.leave(user.channel);
+          enter();
+        });
       });
     };
     enter();

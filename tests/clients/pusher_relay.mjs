@@ -20,6 +20,7 @@ export class PusherRelay {
     this.redisPrefix = redisPrefix;
     this.counts = { connections: 0, replayed: 0, refused: 0 };
     this.sockets = new Set();
+    this.isOpen = false;
     this.server = createServer((request, response) => response.end());
     this.web = new WebSocketServer({ server: this.server });
     this.web.on('connection', (socket) => this.#connect(socket));
@@ -36,8 +37,8 @@ export class PusherRelay {
     const hear = (name, text) => this.#publish(name.slice(this.redisPrefix.length), JSON.parse(text));
     const names = this.channels.map((channel) => this.redisPrefix + channel);
     this.feed = new Feed({ ...this.options, names, hear, lost: () => this.forget() });
-    this.completeAbove = Infinity;
     this.completeAbove = BigInt((await this.feed.start()).syncId);
+    this.isOpen = true;
   }
 
   #publish(channel, { event, data }) {
@@ -50,11 +51,12 @@ export class PusherRelay {
   }
 
   #connect(socket) {
+    socket.on('error', () => {});
+    if (!this.isOpen) return socket.terminate();
     this.counts.connections += 1;
     socket.subscribed = new Set();
     socket.say = (frame) => socket.readyState === socket.OPEN && socket.send(JSON.stringify(frame));
     this.sockets.add(socket);
-    socket.on('error', () => {});
     socket.on('close', () => this.sockets.delete(socket));
     socket.on('message', (text) => this.#hear(socket, JSON.parse(text)));
     const data = JSON.stringify({ socket_id: `1.${this.counts.connections}`, activity_timeout: 120 });
@@ -91,9 +93,9 @@ export class PusherRelay {
 
   // It has lost Redis for a while: whatever was published meanwhile it has not heard, and begins anew.
   async forget() {
+    this.isOpen = false;
     this.drop();
     await this.feed.replace(() => this.#listen());
-    this.drop();
   }
 
   close() {

@@ -77,7 +77,8 @@ class ChorusApplication(Application):
         for message in messages:
             milliseconds = max(milliseconds, milliseconds_of(message["commitTime"]))
             for action in message["sync"]:
-                if action["modelName"] == table:
+                # The cursor may be in the midst of a message.
+                if action["modelName"] == table and action["syncId"] > known:
                     latest.pop(action["modelId"], None)
                     latest[action["modelId"]] = page_harmonic(milliseconds, action)
         return {"latest_harmonic_id": harmonic_id(milliseconds, int(sync_id)), "harmonics": list(latest.values())}
