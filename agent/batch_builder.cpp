@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 
 namespace walcast {
@@ -23,7 +24,7 @@ void BatchBuilder::begin(const TransactionInfo& transaction) {
 
 Batch BatchBuilder::take(Batch spare) {
     close_message();
-    weight_ = 0;
+    weight_ = published_ = 0;
     is_cut_ = is_cut_ || batch_.messages.size() > own_begin_;
     own_begin_ = 0;
     annotations_ = {};
@@ -49,6 +50,9 @@ BatchBuilder::Mark BatchBuilder::mark() const {
     return {.bytes = batch_.bytes.size(),
             .messages = batch_.messages.size(),
             .channels = batch_.channels.size(),
+            .actions = batch_.actions.size(),
+            .extras = batch_.extras.size(),
+            .published = published_,
             .weight = weight_,
             .is_open = is_open_,
             .open = is_open_ ? batch_.messages.back() : Message{}};
@@ -58,15 +62,20 @@ void BatchBuilder::take_back(const Mark& mark) {
     batch_.bytes.resize(mark.bytes);
     batch_.messages.resize(mark.messages);
     batch_.channels.resize(mark.channels);
+    batch_.actions.resize(mark.actions);
+    batch_.extras.resize(mark.extras);
+    published_ = mark.published;
     weight_ = mark.weight;
     is_open_ = mark.is_open;
     if (is_open_) batch_.messages.back() = mark.open;
+    net_effects_.take_back();
 }
 
 void BatchBuilder::write(std::span<const TableRule> rules, const Change& change, SyncId first_id) {
     if (rules.front().outbox) return write_event(rules.front(), change, first_id);
     route(rules, change, routes_);
     if (!routes_.routes.empty()) add_groups(change, first_id);
+    if (is_open_) net_effects_.merge(batch_);  // Once nothing of the change can fail.
     if (!routes_.unroutable.empty())
         reset_unroutable(change, first_id + (change.action == Action::update ? 1 : 0));
     if (routes_.channels.has_too_long())
@@ -168,6 +177,8 @@ void BatchBuilder::open_message(const std::vector<std::size_t>& channels) {
     }
     message.channels_end = static_cast<std::uint32_t>(batch_.channels.size());
     message.body_begin = batch_.bytes.size();
+    net_effects_.clear();
+    message.actions_begin = message.actions_end = static_cast<std::uint32_t>(batch_.actions.size());
     batch_.messages.push_back(message);
     is_open_ = true;
 }
@@ -176,12 +187,42 @@ void BatchBuilder::append_action(const Route& found, const Change& change, SyncI
     auto& message = batch_.messages.back();
     auto& out = batch_.bytes;
     if (out.size() > message.body_begin) out += ',';
+    auto begin = out.size();
     message.last_sync_id = first_id + (found.has_second_id ? 1 : 0);
+    Batch::Action parts{.sync_id = message.last_sync_id, .action = found.action};
     append_action_head(out, message.last_sync_id, found.action, found.rule->model_json);
+    parts.id.begin = out.size();
     append_model_id(out, scratch_, *found.rule, *found.row);
-    if (found.action != Action::remove) append_data(found, change);
+    parts.id.end = out.size();
+    if (found.action != Action::remove) append_data(found, change, parts);
+    if (found.rule->rule->has_metadata) append_metadata();
     out += '}';
     ++counts_.actions;
+    if (limits_.outputs > 0) keep_parts(found, change, parts);
+    if (found.rule->rule->is_coalescing) note_effect(found, parts, begin);
+}
+
+void BatchBuilder::note_effect(const Route& found, const Batch::Action& parts, std::size_t begin) {
+    constexpr std::string_view before = "\"action\":\"";
+    NetEffects::Written written{
+        .begin = begin,
+        .end = batch_.bytes.size(),
+        .action_name = batch_.bytes.find(before, begin) + before.size(),
+        .part = limits_.outputs > 0 ? batch_.actions.size() - 1 : std::string::npos,
+        .action = found.action,
+        .is_whole = parts.unchanged.end == 0 && parts.omitted.end == 0};
+    auto row = found.rule->model_json;
+    row += batch_.text(parts.id);
+    net_effects_.note(written, std::move(row));
+}
+
+// What decides which of two writes is the last one.
+void BatchBuilder::append_metadata() {
+    auto& out = batch_.bytes;
+    out += ",\"metadata\":{\"commitTime\":\"";
+    append_timestamp(out, transaction_.commit_time);
+    fmt::format_to(std::back_inserter(out), R"(","lsn":"{}","xid":{}}})", transaction_.commit_lsn,
+                   transaction_.xid);
 }
 
 static std::size_t text_bytes(const Tuple& row) {
@@ -190,7 +231,7 @@ static std::size_t text_bytes(const Tuple& row) {
     return bytes;
 }
 
-void BatchBuilder::append_data(const Route& found, const Change& change) {
+void BatchBuilder::append_data(const Route& found, const Change& change, Batch::Action& parts) {
     auto& out = batch_.bytes;
     const auto& rule = *found.rule;
     auto is_large = text_bytes(*found.row) > limits_.action_bytes;
@@ -207,33 +248,79 @@ void BatchBuilder::append_data(const Route& found, const Change& change) {
         RowUpdate update{*change.old_tuple, *change.new_tuple, rule.is_old_null_unknown};
         auto is_delta = rule.rule->data == DataKind::delta;
         out += is_delta ? ",\"dataKind\":\"delta\",\"data\":" : ",\"dataKind\":\"patch\",\"data\":";
+        parts.data_kind = rule.rule->data;
+        parts.data.begin = out.size();
         if (is_delta)
             append_delta(out, rule.row, update, writer_);
         else
             append_patch(out, rule.row, update, writer_);
+        parts.data.end = out.size();
         return;
     }
     auto value_bytes_max = is_large ? limits_.action_bytes / found.row->size()
                                     : std::numeric_limits<std::size_t>::max();
     out += ",\"data\":";
+    parts.data.begin = out.size();
     auto gaps = append_row(out, rule.row, *found.row, value_bytes_max, writer_);
+    parts.data.end = out.size();
     if (gaps.has_unchanged) {
         out += ",\"unchanged\":";
+        parts.unchanged.begin = out.size();
         append_unchanged_keys(out, rule.row, *found.row);
+        parts.unchanged.end = out.size();
     }
     if (gaps.has_omitted) {
         out += ",\"omitted\":";
+        parts.omitted.begin = out.size();
         append_omitted_keys(out, rule.row, *found.row, value_bytes_max);
+        parts.omitted.end = out.size();
         ++counts_.omitted;
     }
+    if (limits_.wants_whole_rows && (gaps.has_unchanged || gaps.has_omitted))
+        notice(*change.relation,
+               "has updates without their large columns, which clients that replace whole rows "
+               "are not told of: ALTER TABLE ... REPLICA IDENTITY FULL, or exclude those columns");
+}
+
+// --- what outputs want ---
+
+void BatchBuilder::keep_parts(const Route& found, const Change& change, Batch::Action parts) {
+    auto& message = batch_.messages.back();
+    const auto& model = found.rule->model_json;
+    constexpr std::string_view between = ",\"modelId\":";
+    parts.model.end = parts.id.begin - between.size();
+    parts.model.begin = parts.model.end - model.size();
+    for (const auto* other = routes_.routes.data(); other != &found; ++other)
+        if (other->has_second_id == found.has_second_id) ++parts.ordinal;
+    put_extras(found, change, parts);
+    batch_.actions.push_back(parts);
+    message.actions_end = static_cast<std::uint32_t>(batch_.actions.size());
+    published_ += limits_.outputs * (message.channels_end - message.channels_begin);
+}
+
+void BatchBuilder::put_extras(const Route& found, const Change& change, Batch::Action& parts) {
+    constexpr auto no_limit = std::numeric_limits<std::size_t>::max();
+    auto& out = batch_.extras;
+    const auto& rule = *found.rule;
+    parts.key.begin = out.size();
+    append_row(out, rule.key, *found.row, no_limit, writer_);
+    parts.key.end = parts.reverse.begin = parts.reverse.end = out.size();
+    // Values that one old row tells and another does not take nothing back.
+    auto is_known = change.old_kind == Change::OldTuple::full && !rule.is_old_null_unknown;
+    if (!limits_.is_reversible || !is_known) return;
+    if (found.action == Action::remove)
+        append_row(out, rule.row, *found.row, no_limit, writer_);
+    else if (parts.data_kind == DataKind::delta)
+        append_delta(out, rule.row, {*change.new_tuple, *change.old_tuple}, writer_);
+    parts.reverse.end = out.size();
 }
 
 void BatchBuilder::close_message() {
     if (!is_open_) return;
     auto& message = batch_.messages.back();
     message.body_end = batch_.bytes.size();
-    weight_ +=
-        (message.body_end - message.body_begin) * (message.channels_end - message.channels_begin);
+    weight_ += (message.body_end - message.body_begin) *
+               (message.channels_end - message.channels_begin) * (1 + limits_.outputs);
     is_open_ = false;
     if (!annotation_.mutation_id.empty()) note_end(message);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "agent/annotation.hpp"
+#include "agent/net_effects.hpp"
 #include "agent/published_event.hpp"
 #include "agent/rules/name_index.hpp"
 #include "agent/rules/router.hpp"
@@ -28,6 +29,10 @@ public:
         std::size_t batch_messages = 512;      // Likewise. Redis serves nobody else meanwhile.
         std::size_t dead_letter_bytes =
             16 * 1024 * 1024;  // What is set aside of a larger row is its beginning.
+        // Besides the native one: those want actions by themselves, and publish them again.
+        std::size_t outputs = 0;
+        bool is_reversible = false;     // They want to know what takes a change back.
+        bool wants_whole_rows = false;  // One of them does not tell what lacks a column.
     };
     struct Counts {
         std::uint64_t actions = 0;
@@ -73,9 +78,9 @@ public:
 
     bool is_empty() const { return batch_.messages.empty() && batch_.receipts.empty(); }
     bool is_full() const {
-        return weight_ >= limits_.batch_bytes ||
-               batch_.channels.size() + batch_.messages.size() + batch_.receipts.size() >=
-                   2 * limits_.batch_messages;
+        return weight_ >= limits_.batch_bytes || batch_.channels.size() + batch_.messages.size() +
+                                                         batch_.receipts.size() + published_ >=
+                                                     2 * limits_.batch_messages;
     }
 
     // What has been written since the last time; `spare` is written into from now on.
@@ -110,6 +115,9 @@ private:
         std::size_t bytes = 0;
         std::size_t messages = 0;
         std::size_t channels = 0;
+        std::size_t actions = 0;
+        std::size_t extras = 0;
+        std::size_t published = 0;
         std::size_t weight = 0;
         bool is_open = false;
         Message open;
@@ -127,7 +135,11 @@ private:
     void open_message(const std::vector<std::size_t>& channels);
     bool is_open_for(const std::vector<std::size_t>& channels) const;
     void append_action(const Route& found, const Change& change, SyncId first_id);
-    void append_data(const Route& found, const Change& change);
+    void append_data(const Route& found, const Change& change, Batch::Action& parts);
+    void append_metadata();
+    void note_effect(const Route& found, const Batch::Action& parts, std::size_t begin);
+    void put_extras(const Route& found, const Change& change, Batch::Action& parts);
+    void keep_parts(const Route& found, const Change& change, Batch::Action parts);
     void close_message();
     Batch::Slice write_bytes(std::string_view text);
     void put_channels(Message& message, std::span<const std::string> channels);
@@ -151,7 +163,8 @@ private:
     EventChannels event_channels_;
     Batch batch_;
     std::size_t weight_ = 0;
-    bool is_open_ = false;  // The last message may still grow.
+    std::size_t published_ = 0;  // About what outputs besides the native one make of it.
+    bool is_open_ = false;       // The last message may still grow.
     TransactionInfo transaction_;
     Annotation annotation_;      // Of it.
     Batch::Slice annotations_;   // The same as text of the batch, once that is written.
@@ -162,6 +175,7 @@ private:
     std::unordered_map<std::string, SyncId> ends_;
     Routes routes_;
     ValueWriter writer_;
+    NetEffects net_effects_;
     std::vector<Hearing> heard_;
     std::size_t heard_count_ = 0;
     NameIndex heard_index_;

@@ -36,8 +36,9 @@ asio::awaitable<void> BatchQueue::wait_for_sent() {
 void BatchQueue::retire() {
     position_ = std::move(batches_.front().after);
     constexpr std::size_t spare_bytes_max = 2 * 1024 * 1024;  // A giant row's buffer is not kept.
+    const auto& done = batches_.front();
     if (spares_.size() < waiting_max + sent_max &&
-        batches_.front().bytes.capacity() <= spare_bytes_max)
+        done.bytes.capacity() + done.extras.capacity() <= spare_bytes_max)
         spares_.push_back(std::move(batches_.front()));
     batches_.pop_front();
 }

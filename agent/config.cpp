@@ -1,6 +1,8 @@
 #include "agent/config.hpp"
 
 #include "agent/config_keys.hpp"
+#include "agent/output_check.hpp"
+#include "agent/output_keys.hpp"
 #include "agent/rules/rule_keys.hpp"
 #include "agent/spelling.hpp"
 
@@ -43,7 +45,7 @@ std::vector<std::string_view> names_in(std::string_view section) {
         names.push_back(path.substr(0, path.find('.')));
     };
     for (const auto& key : config_keys()) add(key.path);
-    if (section.empty()) names.emplace_back("rule");
+    if (section.empty()) names.insert(names.end(), {"rule", "output"});
     return names;
 }
 
@@ -109,6 +111,18 @@ void read_rules(Config& config, const toml::node& node, const Place& place) {
     }
 }
 
+void read_outputs(Config& config, const toml::node& node, const Place& place) {
+    const auto* array = node.as_array();
+    if (array == nullptr)
+        place.fail("output: write [[output]], with double brackets: there can be several");
+    for (const auto& item : *array) {
+        const auto* table = item.as_table();
+        if (table == nullptr)
+            Place{place.file, item.source().begin}.fail("output: expected a table");
+        config.redis.outputs.push_back(read_output(*table, place.file));
+    }
+}
+
 void read_section(Config& config, const toml::table& table, const std::string& section) {
     for (const auto& [key, value] : table) {
         Place place{config.file, key.source().begin};
@@ -116,6 +130,8 @@ void read_section(Config& config, const toml::table& table, const std::string& s
             section.empty() ? std::string(key.str()) : fmt::format("{}.{}", section, key.str());
         if (path == "rule")
             read_rules(config, value, place);
+        else if (path == "output")
+            read_outputs(config, value, place);
         else
             read_value(config, value, path, place, section, key.str());
     }
@@ -261,6 +277,7 @@ Config parse_config(std::string_view text, const std::string& file,
     check_combinations(config);
     finish_channels(config);
     expect_no_control(config, config.redis.prefix);
+    check_outputs(config, config.redis.outputs);
     config.rules_text = text_of_rules(config, parsed);
     return config;
 }

@@ -273,6 +273,7 @@ std::vector<std::string_view> changed_settings(const Config& before, const Confi
     std::vector<std::string_view> changed;
     for (const auto& key : keys)
         if (!key.is_same(before, after)) changed.push_back(key.path);
+    if (before.redis.outputs != after.redis.outputs) changed.emplace_back("output");
     return changed;
 }
 

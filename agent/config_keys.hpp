@@ -18,7 +18,7 @@ struct ConfigKey {
     bool (*is_same)(const Config& a, const Config& b);
 };
 
-// All there are, but for rules.
+// All there are, but for rules and outputs.
 std::span<const ConfigKey> config_keys();
 
 // The paths of the settings that differ.

@@ -4,6 +4,7 @@
 #include "agent/delta/redis_reader.hpp"
 #include "agent/doctor/doctor.hpp"
 #include "agent/errors.hpp"
+#include "agent/explain/envelope_sample.hpp"
 #include "agent/explain/explain.hpp"
 #include "agent/http/data_query.hpp"
 #include "agent/http/data_routes.hpp"
@@ -60,6 +61,7 @@ struct Options {
     DeltaOptions delta;
     std::string delta_after;
     std::string delta_redis;
+    bool prints_envelope = false;
 };
 
 std::optional<std::string> environment(const std::string& name) {
@@ -194,6 +196,10 @@ bool is_coloured(const std::string& wanted) {
 int run_explain(Options options) {
     auto& explaining = options.explain;
     auto config = load_for_work(options.config_file);
+    if (options.prints_envelope) {
+        print_out(show_envelopes(config));
+        return exit_done;
+    }
     std::optional<Config> against;
     if (!options.explain_against.empty())
         against = load_config(options.explain_against, Presence::required, environment);
@@ -371,6 +377,10 @@ void add_explain(CLI::App& app, Options& options, std::function<int()>& command)
         ->add_option("--against", options.explain_against,
                      "Another configuration: what its rules do differently (exit code 3)")
         ->check(not_empty());
+    explain->add_flag(
+        "--print-envelope", options.prints_envelope,
+        "The Redis commands of a sample insert, update, delete and rejection, by each "
+        "output; asks no server");
     explain->add_flag("--json", options.is_json, "A JSON object for each change");
     explain->add_option("--color", options.color, "auto, always or never")
         ->check(CLI::IsMember({"auto", "always", "never"}));
@@ -380,6 +390,7 @@ void add_explain(CLI::App& app, Options& options, std::function<int()>& command)
         "  walcast explain --table todos --key 7 --row '{\"workspace_id\": 2}'\n"
         "  walcast explain --table todos --key 7 --delete --against new.toml\n"
         "  walcast explain --sync-id 1042\n"
+        "  walcast explain --print-envelope\n"
         "  walcast explain --replay app.rec --against new.toml");
     explain->callback([&] { command = [&] { return run_explain(options); }; });
 }

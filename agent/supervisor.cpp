@@ -3,6 +3,7 @@
 #include "agent/backoff.hpp"
 #include "agent/config_keys.hpp"
 #include "agent/errors.hpp"
+#include "agent/output_check.hpp"
 #include "agent/random.hpp"
 
 #include <fmt/format.h>
@@ -19,6 +20,17 @@ static constexpr milliseconds working_min{1000};
 // How soon the configuration is read again after it was read.
 static constexpr milliseconds reload_interval{100};
 
+static BatchBuilder::Limits with_outputs(BatchBuilder::Limits limits,
+                                         const std::vector<OutputSettings>& outputs) {
+    for (const auto& output : outputs) {
+        limits.outputs += Outputs({output}).has_others() ? 1 : 0;
+        limits.is_reversible = limits.is_reversible || output.is_correcting;
+        limits.wants_whole_rows =
+            limits.wants_whole_rows || output.envelope == EnvelopeKind::chorus;
+    }
+    return limits;
+}
+
 Supervisor::Supervisor(asio::any_io_executor executor, const Config& config, Load load,
                        OpenStream open, Sink& sink, Metrics& metrics, Log& log,
                        BatchBuilder::Limits batches)
@@ -31,7 +43,7 @@ Supervisor::Supervisor(asio::any_io_executor executor, const Config& config, Loa
       sink_(sink),
       metrics_(metrics),
       log_(log),
-      batches_(batches),
+      batches_(with_outputs(batches, config.redis.outputs)),
       stop_(executor),
       reload_(executor) {}
 
@@ -80,7 +92,9 @@ void Supervisor::read_rules() {
     Config config;
     try {
         config = load_();
-        expect_no_control(config, config_.redis.prefix);  // Which stays, whatever the file says.
+        // These stay, whatever the file says.
+        expect_no_control(config, config_.redis.prefix);
+        check_outputs(config, config_.redis.outputs);
     } catch (const ConfigError& error) {
         ++metrics_.reloads_failed;
         log_.error("rules not reloaded, the old ones stay in force error={}", quoted(error.what()));

@@ -9,7 +9,7 @@ namespace walcast {
 static std::vector<RowJson::Choice> all_of(const Relation& relation) {
     std::vector<RowJson::Choice> choices;
     for (std::size_t i = 0; i < relation.columns.size(); ++i)
-        choices.push_back({i, relation.columns[i].name});
+        choices.push_back({.index = i, .name = relation.columns[i].name});
     return choices;
 }
 
@@ -18,11 +18,12 @@ RowJson::RowJson(const Relation& relation, const JsonTypes& types)
 
 RowJson::RowJson(const Relation& relation, const JsonTypes& types,
                  const std::vector<Choice>& choices) {
-    for (const auto& [index, name] : choices) {
+    static const JsonType string{};
+    for (const auto& [index, name, is_string] : choices) {
         Column column{.index = index,
                       .key = {},
                       .pointer = {},
-                      .type = &types.of(relation.columns[index].type_oid)};
+                      .type = is_string ? &string : &types.of(relation.columns[index].type_oid)};
         std::string pointer = "/";
         for (auto character : name) {
             if (character == '~')

@@ -26,6 +26,7 @@ struct RowJson {
     struct Choice {
         std::size_t index = 0;
         std::string_view name;
+        bool is_string = false;  // A JSON string of the server's text, whatever its type.
     };
     // `types` must outlive it. Throws ValueError when a column's name is not UTF-8.
     RowJson(const Relation& relation, const JsonTypes& types, const std::vector<Choice>& choices);

@@ -27,6 +27,13 @@ constexpr std::string_view name_of(Action action) {
     return "";
 }
 
+// What an update carries. Without the old row in the stream it is always the whole row.
+enum class DataKind : std::uint8_t {
+    full,
+    delta,  // The columns that changed.
+    patch,  // The same as a JSON Patch (RFC 6902).
+};
+
 // What all messages of one transaction say of it.
 struct TransactionInfo {
     Lsn commit_lsn;

@@ -89,17 +89,18 @@ local function refused(name, why)
   return redis.error_reply('CHANNEL ' .. name .. ': ' .. why)
 end
 
+local is_quiet = ARGV[20] ~= ''
 local function forbidden(key, name)
-  if acl and not (acl('XADD', key, '1-0', 'm', '') and acl('PUBLISH', name, '')) then
+  if acl and not (acl('XADD', key, '1-0', 'm', '') and (is_quiet or acl('PUBLISH', name, ''))) then
     return redis.error_reply('NOPERM this user may not XADD ' .. key .. ' or PUBLISH on channel ' .. name)
   end
 end
 
 -- One message for a channel that is remembered and nothing else to write, as on a quiet stream, where latency counts and each
 -- call costs 5 to 10 us, since caches are cold: its XADD is the first write, so what can fail shows there.
-local is_single = #ARGV == 25 and ARGV[15] == '1' and ARGV[18] == '0' and ARGV[21] ~= '' and ARGV[22] == '0' and ARGV[23] == '1' and ARGV[24] ~= ''
-if is_single and ARGV[10] == '' and ARGV[16] == '' and not now[4] then
-  local key, name, id, message = KEYS[4], ARGV[20], ARGV[24] .. '-0', ARGV[25]
+local is_single = #ARGV == 27 and ARGV[15] == '1' and ARGV[18] == '0' and ARGV[23] ~= '' and ARGV[24] == '0' and ARGV[25] == '1' and ARGV[26] ~= ''
+if is_single and ARGV[10] == '' and ARGV[16] == '' and ARGV[20] == '' and ARGV[21] == '' and not now[4] then
+  local key, name, id, message = KEYS[4], ARGV[22], ARGV[26] .. '-0', ARGV[27]
   local failure = may_not('HSET', position, 'lsn', '') or forbidden(key, name)
   if failure then return failure end
   local added = pcall('XADD', key, 'MAXLEN', '~', ARGV[14], id, 'm', message)
@@ -130,7 +131,7 @@ end
 -- What is remembered was in the index.
 local index_is_lost = false
 if kind == 'none' then
-  for i = 21, 18 + 3 * count, 3 do index_is_lost = index_is_lost or ARGV[i] ~= '' end
+  for i = 23, 20 + 3 * count, 3 do index_is_lost = index_is_lost or ARGV[i] ~= '' end
 end
 if index_is_lost then floor = ARGV[2] end
 
@@ -147,7 +148,7 @@ local function look_up(key, name)
   return last
 end
 
-local at = 20
+local at = 22
 for channel = 1, count do
   local name, last = ARGV[at], ARGV[at + 1]
   names[channel] = name
@@ -170,6 +171,8 @@ local dead_letters = string.sub(control, 1, -8) .. 'dead-letters'
 for i = messages, receipts - 1, 3 do
   if ARGV[i] == '0' then touches_control = true end
   if ARGV[i] == 'dead letter' then has_dead_letters = true end
+  local failure = (ARGV[i] == 'publish' or ARGV[i] == 'again') and may_not('PUBLISH', ARGV[i + 1], '')
+  if failure then return failure end
 end
 if has_dead_letters then
   local kind = call('TYPE', dead_letters).ok
@@ -200,6 +203,7 @@ local function set_aside(id, letter)
     'reason', reason, 'raw', raw)
 end
 
+local published
 local function publish(channel, i, message)
   local previous = blanks[channel]
   if previous then
@@ -207,9 +211,10 @@ local function publish(channel, i, message)
     message = string.sub(message, 1, open) .. previous .. string.sub(message, open + 1)
     if ARGV[i + 1] ~= '' then blanks[channel] = channel == 0 and ARGV[i + 1] or nil end
   end
+  published = message
   -- Progress is no part of the history.
   if ARGV[i + 1] == '' then
-    call('PUBLISH', names[channel], message)
+    if not is_quiet then call('PUBLISH', names[channel], message) end
     return
   end
   if channel == 0 then
@@ -217,12 +222,16 @@ local function publish(channel, i, message)
   else
     call('XADD', KEYS[3 + channel], 'MAXLEN', '~', length, ARGV[i + 1] .. '-0', 'm', message)
   end
-  call('PUBLISH', names[channel], message)
+  if channel == 0 or not is_quiet then call('PUBLISH', names[channel], message) end
 end
 
 for i = messages, receipts - 1, 3 do
   if ARGV[i] == 'dead letter' then
     set_aside(ARGV[i + 1], ARGV[i + 2])
+  elseif ARGV[i] == 'publish' then
+    call('PUBLISH', ARGV[i + 1], ARGV[i + 2])
+  elseif ARGV[i] == 'again' then
+    call('PUBLISH', ARGV[i + 1], published)
   else
     publish(tonumber(ARGV[i]), i, ARGV[i + 2])
   end
@@ -242,7 +251,7 @@ for i = receipts, #ARGV, 2 do
   call('SET', key, ARGV[i + 1], 'EX', ARGV[19])
   call('PUBLISH', key, ARGV[i + 1])
 end
-at = 20
+at = 22
 local time
 for channel = 1, count do
   if ARGV[at + 2] == '1' then
@@ -253,6 +262,7 @@ for channel = 1, count do
 end
 call('HSET', position, 'sync_id', ARGV[8], 'lsn', ARGV[9], 'last_transaction', ARGV[17])
 if ARGV[16] ~= '' then call('HSET', position, 'rules', ARGV[16]) end
+if ARGV[21] ~= '' then call('HSET', position, 'clock', ARGV[21]) end
 if ARGV[10] ~= '' then
   call('HSET', position, 'commit_lsn', ARGV[10], 'xid', ARGV[11], 'changes', ARGV[12], 'hash', ARGV[13])
 elseif now[4] then
@@ -292,7 +302,7 @@ local names = redis.call('ZRANGE', KEYS[3], 0, tonumber(ARGV[5]) - 1)
 local function begin_anew(key, name)
   redis.call('DEL', key)
   redis.call('XADD', key, ARGV[4] .. '-0', 'm', ARGV[3])
-  redis.call('PUBLISH', name, ARGV[3])
+  if ARGV[6] == '' or name == KEYS[4] then redis.call('PUBLISH', name, ARGV[3]) end
 end
 local time = redis.call('TIME')[1]
 for _, name in ipairs(names) do

@@ -24,10 +24,12 @@ extern const char* const first_position;
 // One batch. KEYS: position, channels, control, then the history of each channel.
 // ARGV: owner, expected position, new position (each as sync_id lsn commit_lsn xid changes hash,
 // the last four empty between transactions), history length, n, rules ('' as before), the last
-// transaction, number of receipts, their age in seconds, then for each of the n channels: name,
-// last id there ('' when not known), 1 to note it in the index of channels; then for each message:
-// which channel (0: control), its last id ('': no part of the history), its bytes; then for each
-// receipt: mutation id, text. For a channel whose last id is not known the first message's
+// transaction, number of receipts, their age in seconds, QUIET when messages are not published on
+// channels of their own names ('' otherwise), the outputs' clock ('' without), then for each of the
+// n channels: name, last id there ('' when not known), 1 to note it in the index of channels; then
+// for each message: which channel (0: control), its last id ('': no part of the history), its
+// bytes, and for what else is published after it: `publish`, Redis channel, bytes; or `again`,
+// Redis channel, '': the message itself; then for each receipt: mutation id, text. For a channel whose last id is not known the first message's
 // prevSyncId is empty, and filled in here.
 extern const char* const commit;
 
@@ -40,7 +42,8 @@ extern const char* const begin_epoch;
 extern const char* const newest;
 
 // Begins some histories anew, with a reset. KEYS: position, channels, channels of the epoch before,
-// control. ARGV: owner, prefix, reset message, its id, count at most. Returns how many are left.
+// control. ARGV: owner, prefix, reset message, its id, count at most, QUIET or ''. Returns how many
+// are left.
 extern const char* const reset_some;
 
 // Removes histories not written to for long. KEYS: position, channels. ARGV: owner, prefix, age in

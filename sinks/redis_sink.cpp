@@ -25,7 +25,8 @@ static std::chrono::seconds index_interval(std::chrono::seconds age) {
 RedisSink::RedisSink(asio::any_io_executor executor, RedisSettings settings, std::string owner)
     : settings_(std::move(settings)),
       owner_(std::move(owner)),
-      connection_(std::move(executor), settings_.address) {}
+      connection_(std::move(executor), settings_.address),
+      outputs_(settings_.outputs) {}
 
 // --- what is stored ---
 
@@ -117,6 +118,16 @@ std::optional<Stored> read_stored(const Reply& reply, std::string* resetting) {
             has_sync_id ? "lsn" : "sync_id"));
     if (is_partial) stored.position.partial = partial;
     return stored;
+}
+
+// Commit times of what outputs were told, the latest.
+static Timestamp read_clock(const Reply& reply) {
+    for (std::size_t i = 0; i + 1 < reply.items.size(); i += 2)
+        if (reply.items[i].text == "clock") {
+            auto time = static_cast<std::int64_t>(read_number("clock", reply.items[i + 1].text));
+            return Timestamp{std::chrono::microseconds{time}};
+        }
+    return {};
 }
 
 static std::vector<std::string> fields_of(const Position& position, const Source& source) {
@@ -218,6 +229,7 @@ asio::awaitable<std::optional<Stored>> RedisSink::connect() {
     std::string command;
     append_command(command, {"HGETALL", key("position")});
     auto reply = co_await connection_.ask(std::move(command));
+    outputs_.begin(read_clock(reply));
     co_return read_stored(reply);
 }
 
@@ -231,6 +243,7 @@ asio::awaitable<std::optional<Stored>> RedisSink::take_over() {
     auto reply = co_await run(redis_scripts::take_over, std::move(keys), std::move(arguments));
     std::string resetting;
     auto stored = read_stored(reply, &resetting);
+    outputs_.begin(read_clock(reply));
     if (stored && !resetting.empty()) {
         auto epoch = stored->position.epoch;
         auto id = stored->position.sync_id;
@@ -319,8 +332,8 @@ asio::awaitable<void> RedisSink::finish_resets(std::string epoch, SyncId id, std
     for (auto is_done = false; !is_done;) {
         std::vector<std::string> keys{key("position"), key("channels"), key("channels:resetting"),
                                       key("control")};
-        std::vector<std::string> arguments{owner_, settings_.prefix, message, fmt::to_string(id),
-                                           "100"};
+        std::vector<std::string> arguments{owner_, settings_.prefix,    message, fmt::to_string(id),
+                                           "100",  std::string(quiet())};
         auto reply = co_await run(redis_scripts::reset_some, std::move(keys), std::move(arguments));
         is_done = reply.integer == 0;
     }
@@ -375,6 +388,20 @@ void RedisSink::collect_targets(const Batch& batch) {
     }
 }
 
+// What the outputs make of each target.
+void RedisSink::wrap_outputs(const Batch& batch) {
+    published_ends_.clear();
+    if (!outputs_.has_others()) return;
+    outputs_.begin_batch(batch);
+    for (const auto& target : targets_) {
+        std::string_view channel;
+        if (target.channel != nullptr) channel = batch_channels_[target.channel->number - 1]->first;
+        outputs_.wrap(batch, *target.message, channel);
+        published_ends_.push_back(outputs_.published().size());
+    }
+    outputs_.end_batch(batch);
+}
+
 static void append_position(std::string& out, const Position& position) {
     append_argument(out, position.sync_id);
     append_argument(out, std::string_view(fmt::to_string(position.lsn)));
@@ -424,11 +451,21 @@ void RedisSink::write_message(const Batch& batch, const Target& target) {
     }
 }
 
+void RedisSink::write_published(std::size_t begin, std::size_t end) {
+    const auto& published = outputs_.published();
+    for (auto i = begin; i < end; ++i) {
+        append_argument(command_, published.is_native(i) ? "again" : "publish");
+        append_argument(command_, published.channel(i));
+        append_argument(command_, published.payload(i));
+    }
+}
+
 void RedisSink::write_commit(const Batch& batch) {
     auto key_count = 3 + batch_channels_.size();
     command_.clear();
-    append_command_head(command_, 3 + key_count + 19 + 3 * batch_channels_.size() +
-                                      3 * targets_.size() + 2 * batch.receipts.size());
+    append_command_head(command_, 3 + key_count + 21 + 3 * batch_channels_.size() +
+                                      3 * (targets_.size() + outputs_.published().size()) +
+                                      2 * batch.receipts.size());
     append_argument(command_, "EVALSHA");
     append_argument(command_, std::string_view(commit_sha_));
     append_argument(command_, std::uint64_t{key_count});
@@ -449,6 +486,9 @@ void RedisSink::write_commit(const Batch& batch) {
     append_argument(command_, std::string_view(to_text(batch.after.last)));
     append_argument(command_, std::uint64_t{batch.receipts.size()});
     append_argument(command_, static_cast<std::uint64_t>(settings_.receipt_age.count()));
+    append_argument(command_, quiet());
+    auto clock = outputs_.clock().time_since_epoch().count();
+    append_argument(command_, std::string_view(outputs_.has_others() ? fmt::to_string(clock) : ""));
     for (std::size_t i = 0; i < batch_channels_.size(); ++i) {
         append_argument(command_, std::string_view(batch_channels_[i]->first));
         if (batch_channels_[i]->second.is_new)
@@ -457,7 +497,14 @@ void RedisSink::write_commit(const Batch& batch) {
             append_argument(command_, batch_channels_[i]->second.last_sync_id);
         append_argument(command_, std::string_view(batch_indexes_[i] ? "1" : "0"));
     }
-    for (const auto& target : targets_) write_message(batch, target);
+    std::size_t published = 0;
+    for (std::size_t i = 0; i < targets_.size(); ++i) {
+        write_message(batch, targets_[i]);
+        if (published_ends_.empty()) continue;
+        write_published(published, published_ends_[i]);
+        published = published_ends_[i];
+    }
+    write_published(published, outputs_.published().size());
     for (const auto& receipt : batch.receipts) {
         append_argument(command_, batch.text(receipt.mutation_id));
         head_.clear();
@@ -468,6 +515,7 @@ void RedisSink::write_commit(const Batch& batch) {
 
 asio::awaitable<void> RedisSink::send(const Batch& batch) {
     collect_targets(batch);
+    wrap_outputs(batch);
     write_commit(batch);
     awaited_.push_back(Awaited::batch);
     if (settings_.wait_replicas > 0) {

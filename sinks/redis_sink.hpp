@@ -1,5 +1,6 @@
 #pragma once
 
+#include "sinks/outputs.hpp"
 #include "sinks/redis_connection.hpp"
 #include "sinks/sink.hpp"
 
@@ -16,10 +17,11 @@ namespace walcast {
 struct RedisSettings {
     RedisAddress address;
     std::string prefix = "walcast:";
-    std::uint64_t history_length = 1000;      // Messages a channel, about.
-    std::chrono::seconds history_age{86400};  // Since a channel's last message.
-    std::chrono::seconds receipt_age{3600};   // How long a receipt is kept.
-    std::uint64_t wait_replicas = 0;          // A batch is durable once so many have it.
+    std::uint64_t history_length = 1000;       // Messages a channel, about.
+    std::chrono::seconds history_age{86400};   // Since a channel's last message.
+    std::chrono::seconds receipt_age{3600};    // How long a receipt is kept.
+    std::uint64_t wait_replicas = 0;           // A batch is durable once so many have it.
+    std::vector<OutputSettings> outputs = {};  // Empty: native messages on their channels.
     // For what was last sent to each channel. Beyond it all is forgotten, and asked of the server.
     std::size_t channels_bytes_max = std::size_t{8} << 20U;
 };
@@ -82,6 +84,9 @@ private:
     asio::awaitable<void> finish_resets(std::string epoch, SyncId id, std::string reason);
     void forget_channels();
     void collect_targets(const Batch& batch);
+    void wrap_outputs(const Batch& batch);
+    std::string_view quiet() const { return outputs_.has_native() ? "" : "QUIET"; }
+    void write_published(std::size_t begin, std::size_t end);
     void write_commit(const Batch& batch);
     void write_message(const Batch& batch, const Target& target);
     void write_wait();
@@ -101,7 +106,9 @@ private:
     std::unordered_map<std::string, Known, Hash, std::equal_to<>> channels_;
     std::size_t channels_bytes_ = 0;  // About what they take.
     std::uint64_t batches_ = 0;
+    Outputs outputs_;
     std::vector<Target> targets_;
+    std::vector<std::size_t> published_ends_;  // Of what the outputs make of each.
     std::vector<const std::pair<const std::string, Known>*> batch_channels_;
     std::vector<bool> batch_indexes_;
     std::string command_;

@@ -70,6 +70,9 @@ struct Message {
     // What the transaction said of itself, as fields, each after a comma.
     std::size_t annotations_begin = 0;
     std::size_t annotations_end = 0;
+    // sync: the same actions one by one, if outputs want that.
+    std::uint32_t actions_begin = 0;
+    std::uint32_t actions_end = 0;
 };
 
 // Messages that a sink commits in one step, and the position that they lead to. All text is in
@@ -87,12 +90,28 @@ struct Batch {
         SyncId last_sync_id = 0;  // All of it is at or below.
         Slice reason = {};        // JSON; empty: none.
     };
+    // What an action is made of.
+    struct Action {
+        SyncId sync_id = 0;
+        unsigned ordinal = 0;  // Among those that one change gave this id.
+        walcast::Action action = walcast::Action::insert;
+        DataKind data_kind = DataKind::full;
+        Slice model = {};
+        Slice id = {};
+        Slice data = {};  // These may be empty.
+        Slice unchanged = {};
+        Slice omitted = {};
+        Slice key = {};      // Of `extras`: the id columns as the data has them,
+        Slice reverse = {};  // and what takes the change back.
+    };
     Position before;
     Position after;
     std::vector<Message> messages;
     std::vector<Slice> channels;
     std::vector<Receipt> receipts;
+    std::vector<Action> actions;
     std::string bytes;
+    std::string extras;
     std::string rules;  // What routes from here on; empty: as before.
 
     std::string_view text(std::size_t begin, std::size_t end) const {
@@ -103,7 +122,9 @@ struct Batch {
         messages.clear();
         channels.clear();
         receipts.clear();
+        actions.clear();
         bytes.clear();
+        extras.clear();
         rules.clear();
     }
 };

@@ -140,7 +140,7 @@ asio::awaitable<void> RedisCheck::check_permissions() {
     add(finding_of(Level::error, "redis-permissions", what));
 }
 
-// One channel of each template, and its history.
+// One channel of each template and its history, and what outputs make of it.
 asio::awaitable<void> RedisCheck::check_channels() {
     auto history = settings_.prefix + "log:";
     std::vector<std::string> channels;
@@ -158,6 +158,18 @@ asio::awaitable<void> RedisCheck::check_channels() {
             patterns.push_back(std::move(pattern));
         }
     if (channels.empty()) co_return;
+    constexpr auto publish = 1U;
+    constexpr auto append = 2U;
+    std::vector<unsigned> needed(channels.size(),
+                                 append | (settings_.outputs.empty() ? publish : 0U));
+    auto count = channels.size();
+    for (const auto& output : settings_.outputs)
+        for (std::size_t i = 0; i < count; ++i) {
+            channels.push_back(output.channel_before + channels[i] + output.channel_after);
+            patterns.push_back(literal_pattern(output.channel_before) + patterns[i] +
+                               literal_pattern(output.channel_after));
+            needed.push_back(publish);
+        }
     std::string command;
     append_command_head(command, 4 + channels.size());
     append_argument(command, "EVAL_RO");
@@ -171,11 +183,11 @@ asio::awaitable<void> RedisCheck::check_channels() {
         "redis-cli ACL SETUSER " +
         shell_quoted(settings_.address.user.empty() ? "default" : settings_.address.user);
     for (std::size_t i = 0; i < reply.items.size() && i < channels.size(); ++i) {
-        auto may_not = static_cast<unsigned>(reply.items[i].integer);
+        auto may_not = static_cast<unsigned>(reply.items[i].integer) & needed[i];
         if (may_not == 0) continue;
         names.push_back(channels[i]);
-        if ((may_not & 1U) != 0) command_line += ' ' + shell_quoted("&" + patterns[i]);
-        if ((may_not & 2U) != 0)
+        if ((may_not & publish) != 0) command_line += ' ' + shell_quoted("&" + patterns[i]);
+        if ((may_not & append) != 0)
             command_line += ' ' + shell_quoted("~" + literal_pattern(history) + patterns[i]);
     }
     if (names.empty()) co_return;

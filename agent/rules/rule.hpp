@@ -22,13 +22,6 @@ enum class Unroutable {
     skip,   // It is counted and logged once a table.
 };
 
-// What an update carries. Without the old row in the stream it is always the whole row.
-enum class DataKind {
-    full,
-    delta,  // The columns that changed.
-    patch,  // The same as a JSON Patch (RFC 6902).
-};
-
 // The columns of an outbox by what they hold; those that are not named have the usual names.
 struct OutboxColumns {
     std::optional<std::string> mutation_id = {};
@@ -59,6 +52,9 @@ struct Rule {
     std::vector<std::string> exclude;      // but these.
     std::vector<std::pair<std::string, std::string>> rename;  // Column, and its name in the data.
     DataKind data = DataKind::full;
+    bool are_ids_strings = false;  // In the data, too.
+    bool has_metadata = false;     // Each action tells of its transaction.
+    bool is_coalescing = false;    // Of a row's actions in one message only the net effect is sent.
     Unroutable unroutable = Unroutable::reset;
     std::optional<OutboxColumns> outbox;  // Each row inserted is an event, and of no model.
 

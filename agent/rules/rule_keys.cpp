@@ -16,9 +16,9 @@ namespace walcast {
 
 namespace {
 
-constexpr std::string_view keys[] = {"table",   "model",       "channels",   "id",
-                                     "where",   "delete_when", "operations", "columns",
-                                     "exclude", "rename",      "data",       "unroutable"};
+constexpr std::string_view keys[] = {
+    "table",   "model",  "channels", "id",         "where", "delete_when", "operations", "columns",
+    "exclude", "rename", "data",     "unroutable", "ids",   "metadata",    "coalesce"};
 
 // One key of a rule, and where it and its value stand.
 class RuleKey {
@@ -44,6 +44,7 @@ private:
         rule_.places[key] = {source.begin.line, source.begin.column + (is_plain ? 1U : 0U)};
     }
     std::string text();
+    bool boolean();
     std::vector<std::string> list(std::string_view one);
     void read_channels();
     void read_rename();
@@ -62,6 +63,12 @@ std::string RuleKey::text() {
     auto value = node_.value_exact<std::string>();
     if (!value || value->empty()) fail("expected a string");
     note(name_, node_, *value);
+    return *value;
+}
+
+bool RuleKey::boolean() {
+    auto value = node_.value_exact<bool>();
+    if (!value) fail("expected true or false");
     return *value;
 }
 
@@ -176,6 +183,13 @@ void RuleKey::read() {
     } else if (name_ == "data") {
         rule_.data = choice<DataKind, 3>(
             {{{"full", DataKind::full}, {"delta", DataKind::delta}, {"patch", DataKind::patch}}});
+    } else if (name_ == "ids") {
+        rule_.are_ids_strings = choice<bool, 2>({{{"typed", false}, {"string", true}}});
+    } else if (name_ == "metadata") {
+        rule_.has_metadata = boolean();
+    } else if (name_ == "coalesce") {
+        rule_.is_coalescing = boolean();
+        note(name_, node_, "");
     } else if (name_ == "unroutable") {
         rule_.unroutable = choice<Unroutable, 3>({{{"reset", Unroutable::reset},
                                                    {"error", Unroutable::error},
@@ -201,6 +215,10 @@ void check_whole(const Rule& rule) {
     };
     if (rule.table.empty()) refuse("", "rule: table is missing: table = \"public.todos\"");
     if (rule.channels.empty()) refuse("", "rule: channels is missing: channels = [\"todos:{id}\"]");
+    if (rule.is_coalescing && rule.data != DataKind::full)
+        refuse(
+            "coalesce",
+            "coalesce: the last of several changes is not all of them: it needs data = \"full\"");
     if (!rule.columns.empty() && !rule.exclude.empty())
         refuse("exclude.0", "exclude: columns says already which ones are left: give one of both");
     auto has = [](const std::vector<std::string>& names, const std::string& name) {

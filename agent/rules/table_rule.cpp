@@ -39,7 +39,8 @@ private:
     void add_channels(TableRule& ready) const;
     void expect_apart(const std::string& key, const std::vector<Part>& parts) const;
     bool looks_misspelt(const std::string& name) const;
-    std::vector<RowJson::Choice> choose_columns() const;
+    std::vector<RowJson::Choice> choose_columns(const std::vector<std::size_t>& id) const;
+    RowJson::Choice choose(std::size_t index, const std::vector<std::size_t>& id) const;
     std::optional<BoundPredicate> bind(const char* key,
                                        const std::optional<Predicate>& predicate) const;
 
@@ -154,7 +155,17 @@ bool Fitting::looks_misspelt(const std::string& name) const {
     });
 }
 
-std::vector<RowJson::Choice> Fitting::choose_columns() const {
+RowJson::Choice Fitting::choose(std::size_t index, const std::vector<std::size_t>& id) const {
+    const auto& column = relation_.columns[index].name;
+    auto is_id = std::find(id.begin(), id.end(), index) != id.end();
+    RowJson::Choice choice{
+        .index = index, .name = column, .is_string = is_id && rule_.are_ids_strings};
+    for (const auto& [from, to] : rule_.rename)
+        if (from == column) choice.name = to;
+    return choice;
+}
+
+std::vector<RowJson::Choice> Fitting::choose_columns(const std::vector<std::size_t>& id) const {
     for (std::size_t i = 0; i < rule_.columns.size(); ++i)
         find_column(fmt::format("columns.{}", i), rule_.columns[i]);
     for (std::size_t i = 0; i < rule_.rename.size(); ++i)
@@ -170,9 +181,7 @@ std::vector<RowJson::Choice> Fitting::choose_columns() const {
         const auto& column = relation_.columns[i].name;
         if (has(rule_.exclude, column)) continue;
         if (!rule_.columns.empty() && !has(rule_.columns, column)) continue;
-        RowJson::Choice choice{i, column};
-        for (const auto& [from, to] : rule_.rename)
-            if (from == column) choice.name = to;
+        auto choice = choose(i, id);
         for (const auto& other : choices)
             if (other.name == choice.name)
                 fail(rule_.place_of("rename.0"),
@@ -221,7 +230,7 @@ TableRule Fitting::make() {
     ready.rule = &rule_;
     if (rule_.outbox) {
         ready.outbox = make_outbox();
-        ready.row = RowJson(relation_, catalog_.types(), choose_columns());
+        ready.row = RowJson(relation_, catalog_.types(), choose_columns({}));
         return ready;
     }
     ready.model = rule_.model.empty() ? relation_.name : rule_.model;
@@ -236,7 +245,10 @@ TableRule Fitting::make() {
                  fmt::format("exclude: \"{}\" is part of the id, and would be in every modelId; "
                              "columns = [...] leaves it out of the data only",
                              relation_.columns[index].name));
-    ready.row = RowJson(relation_, catalog_.types(), choose_columns());
+    ready.row = RowJson(relation_, catalog_.types(), choose_columns(ready.id));
+    std::vector<RowJson::Choice> key;
+    for (auto index : ready.id) key.push_back(choose(index, ready.id));
+    ready.key = RowJson(relation_, catalog_.types(), key);
     ready.where = bind("where", rule_.where);
     ready.delete_when = bind("delete_when", rule_.delete_when);
     ready.is_old_null_unknown = catalog_.has_partial_old_rows(relation_.oid);

@@ -45,6 +45,7 @@ struct TableRule {
     std::vector<std::vector<Part>> channels;
     std::vector<std::size_t> id;
     RowJson row;
+    RowJson key;  // The id columns, as `row` writes them.
     std::optional<BoundPredicate> where;
     std::optional<BoundPredicate> delete_when;
     bool is_old_null_unknown = false;  // A null of an old row may be one that was not told.

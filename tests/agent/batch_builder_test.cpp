@@ -344,6 +344,338 @@ TEST(BatchBuilder, ListsValuesThatTheStreamDoesNotCarry) {
                     R"("data":{"id":7,"room":"a"},"unchanged":["body"]})"});
 }
 
+// --- what outputs want ---
+
+// One line for each action's parts: id, ordinal, what it is of, its key, data and reverse.
+static Lines parts_of(const Batch& batch) {
+    Lines lines;
+    for (const auto& parts : batch.actions) {
+        auto extra = [&](Batch::Slice slice) {
+            return batch.extras.substr(slice.begin, slice.end - slice.begin);
+        };
+        lines.push_back(fmt::format(
+            "{}.{} {} {} {} {} {} {}{} {}", parts.sync_id, parts.ordinal, name_of(parts.action),
+            batch.text(parts.model), batch.text(parts.id), extra(parts.key), batch.text(parts.data),
+            batch.text(parts.unchanged), batch.text(parts.omitted), extra(parts.reverse)));
+    }
+    return lines;
+}
+
+static constexpr BatchBuilder::Limits with_outputs{.outputs = 1};
+static constexpr BatchBuilder::Limits reversible{.outputs = 1, .is_reversible = true};
+
+TEST(BatchBuilder, KeepsNoPartsUnlessOutputsWantThem) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()});
+
+    fixture.builder.add(note("7", "a", relation).change(), 42);
+
+    auto batch = fixture.builder.take({});
+    EXPECT_TRUE(batch.actions.empty());
+    EXPECT_TRUE(batch.extras.empty());
+}
+
+TEST(BatchBuilder, KeepsThePartsOfEachAction) {
+    auto relation = full_notes();
+    BuilderFixture fixture({note_rule()}, with_outputs);
+
+    fixture.builder.add(note("7", "a", relation).with("body", "x").change(), 42);
+    fixture.builder.add(delete_of(relation).with("id", "8").with("room", "a").change(), 43);
+
+    auto batch = fixture.builder.take({});
+    EXPECT_EQ(parts_of(batch),
+              (Lines{R"(42.0 insert "Note" "7" {"id":7} {"id":7,"room":"a","body":"x"}  )",
+                     R"(43.0 delete "Note" "8" {"id":8}   )"}));
+    ASSERT_EQ(batch.messages.size(), 1U);
+    EXPECT_EQ(batch.messages[0].actions_begin, 0U);
+    EXPECT_EQ(batch.messages[0].actions_end, 2U);
+}
+
+TEST(BatchBuilder, KeepsPartsByMessage) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()}, with_outputs);
+
+    fixture.builder.add(note("7", "a", relation).change(), 42);
+    fixture.builder.add(note("8", "b", relation).change(), 43);
+
+    auto batch = fixture.builder.take({});
+    ASSERT_EQ(batch.messages.size(), 2U);
+    EXPECT_EQ(batch.messages[1].actions_begin, 1U);
+    EXPECT_EQ(batch.messages[1].actions_end, 2U);
+}
+
+TEST(BatchBuilder, KeepsWhatTheDataLacks) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()}, with_outputs);
+
+    fixture.builder.add(
+        update_of(relation).with("id", "7").with("room", "a").unchanged("body").change(), 1);
+
+    EXPECT_EQ(parts_of(fixture.builder.take({})),
+              Lines{R"(2.0 update "Note" "7" {"id":7} {"id":7,"room":"a"} ["body"] )"});
+}
+
+// Of one change that is two models, each has a place of its own.
+TEST(BatchBuilder, CountsTheActionsThatShareAnId) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule(), note_rule().model("Second")}, with_outputs);
+
+    fixture.builder.add(note("7", "a", relation).change(), 42);
+
+    auto parts = parts_of(fixture.builder.take({}));
+    ASSERT_EQ(parts.size(), 2U);
+    EXPECT_TRUE(parts[0].starts_with("42.0 insert \"Note\"")) << parts[0];
+    EXPECT_TRUE(parts[1].starts_with("42.1 insert \"Second\"")) << parts[1];
+}
+
+TEST(BatchBuilder, KeepsWhatTakesAChangeBack) {
+    auto relation = full_notes();
+    BuilderFixture fixture({note_rule().data(DataKind::delta)}, reversible);
+
+    fixture.builder.add(update_of(relation)
+                            .with("id", "7")
+                            .with("room", "a")
+                            .with("body", "new")
+                            .was("body", "old")
+                            .change(),
+                        1);
+    fixture.builder.add(
+        delete_of(relation).with("id", "7").with("room", "a").with("body", "new").change(), 3);
+
+    EXPECT_EQ(parts_of(fixture.builder.take({})),
+              (Lines{R"(2.0 update "Note" "7" {"id":7} {"body":"new"}  {"body":"old"})",
+                     R"(3.0 delete "Note" "7" {"id":7}   {"id":7,"room":"a","body":"new"})"}));
+}
+
+TEST(BatchBuilder, KnowsNothingThatTakesAChangeBackWithoutTheOldRow) {
+    auto relation = keyed_notes();
+    BuilderFixture fixture({note_rule().data(DataKind::delta)}, reversible);
+
+    fixture.builder.add(update_of(relation).with("id", "7").with("room", "a").change(), 1);
+    fixture.builder.add(delete_of(relation).with("id", "7").with("room", "a").change(), 3);
+
+    for (const auto& line : parts_of(fixture.builder.take({})))
+        EXPECT_TRUE(line.ends_with(' ')) << line;
+}
+
+TEST(BatchBuilder, TakesThePartsOfARowBackThatCannotBeWritten) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()}, with_outputs);
+    fixture.builder.add(note("7", "a", relation).change(), 42);
+    auto bad = note("8", "a", relation).with("body", "\xff");
+
+    EXPECT_THROW(fixture.builder.add(bad.change(), 43), ValueError);
+    fixture.builder.add(note("9", "a", relation).change(), 44);
+
+    auto batch = fixture.builder.take({});
+    auto parts = parts_of(batch);
+    ASSERT_EQ(parts.size(), 2U);
+    EXPECT_TRUE(parts[1].starts_with(R"(44.0 insert "Note" "9" {"id":9})")) << parts[1];
+    EXPECT_EQ(batch.messages.back().actions_end, 2U);
+}
+
+TEST(BatchBuilder, WritesIdsAsStringsInTheDataWhereTheRuleSaysSo) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule().string_ids().rename("id", "key")}, with_outputs);
+
+    fixture.builder.add(note("7", "a", relation).change(), 42);
+
+    EXPECT_EQ(parts_of(fixture.builder.take({})),
+              Lines{R"(42.0 insert "Note" "7" {"key":"7"} {"key":"7","room":"a","body":null}  )"});
+}
+
+TEST(BatchBuilder, TellsOfTheTransactionWhereTheRuleSaysSo) {
+    auto relation = full_notes();
+    BuilderFixture fixture({note_rule().metadata()});
+
+    fixture.builder.add(note("7", "a", relation).change(), 42);
+    fixture.builder.add(delete_of(relation).with("id", "7").with("room", "a").change(), 43);
+
+    EXPECT_EQ(
+        fixture.lines(),
+        Lines{
+            R"(r:a @43 {"syncId":42,"action":"insert","modelName":"Note","modelId":"7",)"
+            R"("data":{"id":7,"room":"a","body":null},)"
+            R"("metadata":{"commitTime":"1970-01-01T00:00:00.000000Z","lsn":"0/C8","xid":738}},)"
+            R"({"syncId":43,"action":"delete","modelName":"Note","modelId":"7",)"
+            R"("metadata":{"commitTime":"1970-01-01T00:00:00.000000Z","lsn":"0/C8","xid":738}})"});
+}
+
+TEST(BatchBuilder, SaysOnceThatWholeRowsAreWanted) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()}, {.outputs = 1, .wants_whole_rows = true});
+
+    for (auto id : {1, 3})
+        fixture.builder.add(
+            update_of(relation).with("id", "7").with("room", "a").unchanged("body").change(),
+            static_cast<SyncId>(id));
+
+    auto notices = fixture.builder.take_notices();
+    EXPECT_EQ(std::count_if(notices.begin(), notices.end(),
+                            [](const auto& told) { return contains(told, "replace whole rows"); }),
+              1);
+}
+
+// --- net effects ---
+
+static ChangeBuilder changed(const Relation& relation, std::string id, std::string body) {
+    return update_of(relation)
+        .with("id", std::move(id))
+        .with("room", "a")
+        .with("body", std::move(body));
+}
+
+// Id, action, model and id, and the last of the data, of each action.
+static std::string effects_of(const Batch& batch) {
+    std::string told;
+    for (const auto& parts : batch.actions) {
+        auto data = batch.text(parts.data);
+        told += fmt::format("{} {} {}{} {};", parts.sync_id, name_of(parts.action),
+                            batch.text(parts.model), batch.text(parts.id),
+                            data.substr(std::min(data.size(), data.rfind(':') + 1)));
+    }
+    return told;
+}
+
+// What the parts say once more, as messages do.
+static std::string body_of(const Batch& batch) {
+    std::string body;
+    for (const auto& parts : batch.actions) {
+        body += fmt::format(R"({}{{"syncId":{},"action":"{}","modelName":{},"modelId":{})",
+                            body.empty() ? "" : ",", parts.sync_id, name_of(parts.action),
+                            batch.text(parts.model), batch.text(parts.id));
+        if (parts.data.end > 0) body += fmt::format(",\"data\":{}", batch.text(parts.data));
+        body += '}';
+    }
+    return body;
+}
+
+TEST(BatchBuilder, SendsOnlyTheNetEffectOnARowWhereTheRuleSaysSo) {
+    auto relation = full_notes();
+    BuilderFixture fixture({note_rule().coalescing()}, with_outputs);
+    auto& builder = fixture.builder;
+
+    builder.add(note("7", "a", relation).with("body", "1").change(), 1);
+    builder.add(note("8", "a", relation).with("body", "x").change(), 2);
+    builder.add(changed(relation, "7", "2").change(), 3);
+    builder.add(changed(relation, "7", "3").change(), 5);
+    builder.add(changed(relation, "9", "y").change(), 7);
+    builder.add(delete_of(relation).with("id", "8").with("room", "a").change(), 9);
+
+    auto batch = builder.take({});
+    EXPECT_EQ(effects_of(batch),
+              R"(6 insert "Note""7" "3"};8 update "Note""9" "y"};9 delete "Note""8" ;)");
+    EXPECT_EQ(batch.text(batch.messages[0].body_begin, batch.messages[0].body_end), body_of(batch));
+}
+
+TEST(BatchBuilder, MergesWithoutOutputsToo) {
+    auto relation = full_notes();
+    BuilderFixture fixture({note_rule().coalescing()});
+
+    fixture.builder.add(note("7", "a", relation).change(), 1);
+    fixture.builder.add(changed(relation, "7", "2").change(), 2);
+
+    EXPECT_EQ(fixture.lines(),
+              Lines{R"(r:a @3 {"syncId":3,"action":"insert","modelName":"Note","modelId":"7",)"
+                    R"("data":{"id":7,"room":"a","body":"2"}})"});
+}
+
+TEST(BatchBuilder, SendsARowThatCameBackAsAnUpdate) {
+    auto relation = full_notes();
+    BuilderFixture fixture({note_rule().coalescing()}, with_outputs);
+
+    fixture.builder.add(delete_of(relation).with("id", "7").with("room", "a").change(), 1);
+    fixture.builder.add(note("7", "a", relation).with("body", "x").change(), 2);
+
+    EXPECT_EQ(effects_of(fixture.builder.take({})), R"(2 update "Note""7" "x"};)");
+}
+
+// The last one does not say all: of the ones before the large column is needed.
+TEST(BatchBuilder, SendsBothWhereTheLaterOneLacksColumns) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule().coalescing()}, with_outputs);
+
+    fixture.builder.add(note("7", "a", relation).with("body", "1").change(), 1);
+    fixture.builder.add(
+        update_of(relation).with("id", "7").with("room", "a").unchanged("body").change(), 2);
+    fixture.builder.add(changed(relation, "7", "2").change(), 4);
+
+    EXPECT_EQ(effects_of(fixture.builder.take({})),
+              R"(1 insert "Note""7" "1"};3 update "Note""7" "a"};5 update "Note""7" "2"};)");
+}
+
+TEST(BatchBuilder, MergesOneModelWithoutTheOther) {
+    auto relation = full_notes();
+    BuilderFixture fixture({note_rule().coalescing(), note_rule().model("Second")}, with_outputs);
+
+    fixture.builder.add(note("7", "a", relation).with("body", "1").change(), 1);
+    fixture.builder.add(changed(relation, "7", "2").change(), 2);
+
+    EXPECT_EQ(effects_of(fixture.builder.take({})),
+              R"(1 insert "Second""7" "1"};3 insert "Note""7" "2"};3 update "Second""7" "2"};)");
+}
+
+TEST(BatchBuilder, MergesNothingOfAnotherMessage) {
+    auto relation = full_notes();
+    BuilderFixture fixture({note_rule().coalescing()}, with_outputs);
+    auto& builder = fixture.builder;
+
+    builder.add(note("7", "a", relation).with("body", "1").change(), 1);
+    builder.add(note("8", "b", relation).with("body", "1").change(), 2);
+    builder.add(changed(relation, "7", "2").change(), 3);
+    EXPECT_EQ(effects_of(builder.take({})),
+              R"(1 insert "Note""7" "1"};2 insert "Note""8" "1"};4 update "Note""7" "2"};)");
+    builder.add(changed(relation, "7", "3").change(), 5);
+    EXPECT_EQ(effects_of(builder.take({})), R"(6 update "Note""7" "3"};)");
+}
+
+// Against a plain map of rows, with another rule beside, and rows that cannot be written.
+TEST(BatchBuilder, MergesWhateverTheOrder) {
+    auto relation = full_notes();
+    auto other = relation_of("others").key("id").column("room").column("body").full_identity();
+    std::mt19937 random(11);
+    for (auto round = 0; round < 200; ++round) {
+        BuilderFixture fixture(
+            {note_rule().coalescing(), rule_for("public.others").id({"id"}).channel("r:{room}")},
+            with_outputs);
+        auto& builder = fixture.builder;
+        std::map<std::string, std::string> last;
+        SyncId id = 1;
+        std::size_t others = 0;
+        for (auto step = 0; step < 30; ++step, id += 2) {
+            auto row = std::to_string(random() % 5);
+            auto text = std::to_string(id);
+            auto choice = random() % 5;
+            if (choice == 0) {
+                builder.add(note(row, "a", other).with("body", text).change(), id);
+                ++others;
+            } else if (choice == 1) {
+                auto bad = changed(relation, row, "\xff");
+                EXPECT_THROW(builder.add(bad.change(), id), ValueError);
+            } else if (choice == 2) {
+                builder.add(delete_of(relation).with("id", row).with("room", "a").change(), id);
+                last[row] = "";
+            } else {
+                builder.add(changed(relation, row, text).change(), id);
+                last[row] = "\"" + text + "\"}";
+            }
+        }
+
+        auto batch = builder.take({});
+        ASSERT_EQ(batch.messages.size(), 1U);
+        const auto& message = batch.messages[0];
+        ASSERT_EQ(batch.actions.size(), last.size() + others);
+        EXPECT_EQ(message.actions_end, batch.actions.size());
+        EXPECT_EQ(batch.text(message.body_begin, message.body_end), body_of(batch));
+        for (const auto& parts : batch.actions) {
+            if (batch.text(parts.model) != "\"Note\"") continue;
+            const auto& text = last.at(std::string(batch.text(parts.id).substr(1, 1)));
+            EXPECT_TRUE(batch.text(parts.data).ends_with(text));
+            EXPECT_EQ(parts.action == Action::remove, text.empty());
+        }
+    }
+}
+
 // --- delta and patch ---
 
 TEST(BatchBuilder, SendsOnlyWhatChanged) {

@@ -55,6 +55,18 @@ public:
         rule_.data = kind;
         return *this;
     }
+    RuleBuilder& string_ids() {
+        rule_.are_ids_strings = true;
+        return *this;
+    }
+    RuleBuilder& metadata() {
+        rule_.has_metadata = true;
+        return *this;
+    }
+    RuleBuilder& coalescing() {
+        rule_.is_coalescing = true;
+        return *this;
+    }
     RuleBuilder& unroutable(Unroutable policy) {
         rule_.unroutable = policy;
         return *this;

@@ -460,7 +460,8 @@ def config(postgres, redis, rules, **overrides):
     `postgres` and `redis` are servers or URLs. A rule is a dict of its keys. Overrides:
     db, slot, publication, plugin, format_version, streaming, spool, origin, bad_rows, heartbeat, prefix, channel_prefix,
     wait_replicas, confirm_delay, history (a dict of length and age), values (a dict of numbers and bytea), http (a dict of
-    listen and token; nothing listens unless told, since many agents run at once), outbox (a dict of table and columns).
+    listen and token; nothing listens unless told, since many agents run at once), outbox (a dict of table and columns),
+    outputs (a list of dicts).
     """
     source = {"url": postgres if isinstance(postgres, str) else postgres.url(overrides.pop("db", "postgres"))}
     for key, default in (("slot", "walcast"), ("publication", "walcast"), ("plugin", None), ("format_version", None),
@@ -476,9 +477,11 @@ def config(postgres, redis, rules, **overrides):
     values = overrides.pop("values", None)
     http = overrides.pop("http", {"listen": ""})
     outbox = overrides.pop("outbox", None)
+    outputs = overrides.pop("outputs", [])
     assert not overrides, f"unknown overrides: {overrides}"
     sections = [_table("[source]", source), _table("[redis]", target), _table("[http]", http)]
     sections += [_table("[[rule]]", rule) for rule in rules]
+    sections += [_table("[[output]]", output) for output in outputs]
     sections += [_table("[values]", values)] if values else []
     sections += [_table("[outbox]", outbox)] if outbox else []
     return "\n".join(sections)

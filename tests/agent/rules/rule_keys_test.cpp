@@ -31,6 +31,8 @@ exclude = ["note"]
 rename = { a = "b", "odd.name" = "c" }
 data = "patch"
 unroutable = "skip"
+ids = "string"
+metadata = true
 )");
 
     EXPECT_EQ(rule.table, "public.todos");
@@ -46,6 +48,8 @@ unroutable = "skip"
     EXPECT_EQ(rule.rename.size(), 2U);
     EXPECT_EQ(rule.data, DataKind::patch);
     EXPECT_EQ(rule.unroutable, Unroutable::skip);
+    EXPECT_TRUE(rule.are_ids_strings);
+    EXPECT_TRUE(rule.has_metadata);
 }
 
 TEST(RuleKeys, HaveDefaults) {
@@ -56,6 +60,8 @@ TEST(RuleKeys, HaveDefaults) {
     EXPECT_FALSE(rule.where || rule.delete_when);
     EXPECT_EQ(rule.data, DataKind::full);
     EXPECT_EQ(rule.unroutable, Unroutable::reset);
+    EXPECT_FALSE(rule.are_ids_strings);
+    EXPECT_FALSE(rule.has_metadata);
 }
 
 namespace {
@@ -101,6 +107,11 @@ INSTANTIATE_TEST_SUITE_P(
         WrongKey{"channels = [\"a\"]\ndata = \"diff\"\n", {"w.toml:4:", "data", "did you mean"}},
         WrongKey{"channels = [\"a\"]\ndata = \"detla\"\n", {"did you mean \"delta\"?"}},
         WrongKey{"channels = [\"a\"]\nunroutable = \"resett\"\n", {"did you mean \"reset\"?"}},
+        WrongKey{"channels = [\"a\"]\nids = \"strings\"\n", {"did you mean \"string\"?"}},
+        WrongKey{"channels = [\"a\"]\ncoalesce = 1\n", {"w.toml:4:12:", "true or false"}},
+        WrongKey{"channels = [\"a\"]\ncoalesce = true\ndata = \"delta\"\n",
+                 {"w.toml:4:12:", "needs data = \"full\""}},
+        WrongKey{"channels = [\"a\"]\nmetadata = 1\n", {"w.toml:4:12:", "true or false"}},
         WrongKey{"channels = [\"a\"]\nrename = \"a\"\n", {"w.toml:4:10:", "rename"}},
         WrongKey{"channels = [\"a\"]\nrename = { a = 5 }\n", {"w.toml:4:", "rename: a"}},
         WrongKey{"channels = [\"a\"]\nrename = { a = \"x\", b = \"x\" }\n", {"both be \"x\""}},

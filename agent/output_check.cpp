@@ -1,0 +1,146 @@
+#include "agent/output_check.hpp"
+
+#include "agent/errors.hpp"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+
+namespace walcast {
+
+namespace {
+
+class OutputCheck {
+public:
+    OutputCheck(const Config& config, const std::vector<OutputSettings>& outputs)
+        : config_(config), outputs_(outputs) {}
+
+    void check();
+
+private:
+    [[noreturn]] void refuse(const Rule& rule, std::string_view key, std::string_view why) const {
+        throw ConfigError(fmt::format("{}: {}", rule.place_of(key), why));
+    }
+    [[noreturn]] void refuse(std::size_t output, std::string_view why) const {
+        throw ConfigError(fmt::format("{}[[output]] {}: {}",
+                                      config_.file.empty() ? "" : config_.file + ": ", output + 1,
+                                      why));
+    }
+    void check_data(const OutputSettings& output, const Rule& rule) const;
+    void check_ids(const OutputSettings& output) const;
+    void check_control(std::size_t output) const;
+    void check_apart(std::size_t first, std::size_t second) const;
+
+    const Config& config_;
+    const std::vector<OutputSettings>& outputs_;
+};
+
+bool takes(const OutputSettings& output, const Rule& rule) {
+    if (rule.outbox) return false;  // Events, of no model.
+    auto model = rule.model;
+    if (model.empty() && rule.has_globs()) return true;  // Of any table's name.
+    if (model.empty()) model = rule.table.substr(rule.table.find('.') + 1);
+    return output.models.empty() ||
+           std::find(output.models.begin(), output.models.end(), model) != output.models.end();
+}
+
+// The names of Redis channels that an output makes of a rule's.
+ChannelTemplate wrapped(const OutputSettings& output, const ChannelTemplate& channel) {
+    auto result = channel;
+    auto& parts = result.parts;
+    if (!output.channel_before.empty())
+        parts.insert(parts.begin(), {.text = output.channel_before, .keys = {}});
+    if (!output.channel_after.empty()) parts.push_back({.text = output.channel_after, .keys = {}});
+    return result;
+}
+
+void OutputCheck::check_data(const OutputSettings& output, const Rule& rule) const {
+    if (output.envelope == EnvelopeKind::chorus && rule.data != DataKind::full)
+        refuse(rule, "data",
+               "data: Chorus replaces the whole record with what it is sent: an output with "
+               "envelope = \"chorus\" needs data = \"full\", or models without this one");
+    if (output.is_correcting && rule.data != DataKind::delta)
+        refuse(rule, "data",
+               "data: a correction holds what changed: an output with corrections = true needs "
+               "data = \"delta\", or models without this one");
+}
+
+// One message has one id there, and an action's id is its change's.
+void OutputCheck::check_ids(const OutputSettings& output) const {
+    auto is_same_table = [](const Rule& a, const Rule& b) {
+        return fnmatch(a.table.c_str(), b.table.c_str(), 0) == 0 ||
+               fnmatch(b.table.c_str(), a.table.c_str(), 0) == 0;
+    };
+    const auto& rules = config_.rules;
+    for (std::size_t i = 0; i < rules.size(); ++i)
+        for (std::size_t j = 0; j < i; ++j) {
+            if (!takes(output, rules[i]) || !takes(output, rules[j])) continue;
+            if (!is_same_table(rules[i], rules[j])) continue;
+            for (std::size_t a = 0; a < rules[i].channels.size(); ++a)
+                for (const auto& other : rules[j].channels)
+                    if (can_make_same(rules[i].channels[a], other))
+                        refuse(rules[i], fmt::format("channels.{}", a),
+                               fmt::format("channels: another rule of this table sends to {} too, "
+                                           "and Ably has one message with one id: give an output "
+                                           "with envelope = \"ably\" models with one of the two",
+                                           other.text));
+        }
+}
+
+void OutputCheck::check_control(std::size_t output) const {
+    const auto& prefix = config_.redis.prefix;
+    const auto& before = outputs_[output].channel_before;
+    // An application's event may be on any channel that does not begin with the prefix.
+    auto is_open = !before.empty() && (before.starts_with(prefix) || prefix.starts_with(before));
+    if (is_open && !prefix.empty())
+        refuse(output, fmt::format("channel: with \"{}\" before it, it could be one of walcast's "
+                                   "own, which begin with \"{}\"",
+                                   before, prefix));
+    auto control = prefix + "control";
+    for (const auto& rule : config_.rules)
+        for (const auto& channel : rule.channels)
+            if (wrapped(outputs_[output], channel).can_make(control))
+                refuse(output, fmt::format("channel: a row could make \"{}\" of it, which is "
+                                           "walcast's own channel",
+                                           control));
+}
+
+void OutputCheck::check_apart(std::size_t first, std::size_t second) const {
+    const auto& one = outputs_[first];
+    const auto& other = outputs_[second];
+    // Events have no model, and reach every output.
+    auto is_same =
+        one.channel_before == other.channel_before && one.channel_after == other.channel_after;
+    for (const auto& a : config_.rules)
+        for (const auto& b : config_.rules) {
+            if (!takes(one, a) || !takes(other, b)) continue;
+            for (const auto& channel : a.channels)
+                for (const auto& another : b.channels)
+                    is_same =
+                        is_same || can_make_same(wrapped(one, channel), wrapped(other, another));
+        }
+    if (is_same)
+        refuse(second,
+               fmt::format("channel: output {} could publish on the same Redis channel: give one "
+                           "of them another, as channel = \"{}:{{channel}}\"",
+                           first + 1, name_of(other.envelope)));
+}
+
+void OutputCheck::check() {
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+        for (const auto& rule : config_.rules)
+            if (takes(outputs_[i], rule)) check_data(outputs_[i], rule);
+        if (outputs_[i].envelope == EnvelopeKind::ably) check_ids(outputs_[i]);
+        check_control(i);
+        for (std::size_t j = 0; j < i; ++j) check_apart(j, i);
+    }
+}
+
+}  // namespace
+
+void check_outputs(const Config& config, const std::vector<OutputSettings>& outputs) {
+    OutputCheck(config, outputs).check();
+}
+
+}  // namespace walcast

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "decoders/sync_action.hpp"
+
+#include <string>
+
+namespace walcast {
+
+// Appends an id in the shape of a UUIDv7 that sorts by `clock`, which must not go back, then by
+// sync id, then by ordinal (below 256): 01a1fc4c-5ae6-7000-8000-000000041200
+void append_uuid(std::string& out, Timestamp clock, SyncId sync_id, unsigned ordinal);
+
+}  // namespace walcast
