@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from support import history
 from support.servers import REPOSITORY, wait_until, walcast
 from support.world import Subscriber, World
 
@@ -279,6 +280,22 @@ def test_a_user_who_may_not_publish_there_is_told_and_nothing_is_written(world_w
             world.client.execute_command("ACL", "DELUSER", "narrow")
 
 
+def test_a_row_that_changes_often_in_a_transaction_is_sent_once_where_its_rule_says_so(world_with):
+    rules = [{**RULES[0], "coalesce": True, "ids": "string", "metadata": True}]
+    with world_with(NATIVE, ABLY, rules=rules) as world, Subscriber(world.redis) as subscriber:
+        world.init().agent()
+        world.transaction("insert into todos values (1, 'a', 'x'), (2, 'a', 'x'), (3, 'a', 'x')", "update todos set title = 'y' where id < 3",
+                          "update todos set title = 'z' where id = 2", "delete from todos where id = 1")
+        world.settle()
+        (message,) = world.messages("room:a")
+        assert [(action["action"], action.get("data")) for action in message["sync"]] == [
+            ("insert", {"id": "3", "room": "a", "title": "x"}), ("insert", {"id": "2", "room": "a", "title": "z"}), ("delete", None)]
+        assert all(action["metadata"] == {key: message[key] for key in ("commitTime", "lsn", "xid")} for action in message["sync"])
+        assert [json.loads(data)["name"] for name, data in heard(subscriber, 4) if name == "ably:room:a"] == [
+            "todos.insert", "todos.insert", "todos.delete"]
+        world.assert_sound()
+
+
 # --- Synchrotron ---
 
 LOG_TABLES = """
@@ -335,6 +352,35 @@ def test_synchrotrons_clients_are_told_to_fetch_what_is_too_large(world_with):
         found = heard(subscriber, 1)
         assert {name for name, _ in found} == {"audience:u1"}
         assert {data for _, data in found} == {'{"_tag":"Wakeup","caughtUp":true}'}
+
+
+def test_synchrotrons_clients_are_told_to_fetch_what_another_agent_began(world_with):
+    def is_within():
+        return world.client.hexists("walcast:position", "xid")
+    with world_with({"envelope": "synchrotron"}, rules=LOG_RULES + RULES, tables=LOG_TABLES + ";" + TABLES) as world, \
+            Subscriber(world.redis) as subscriber:
+        world.init()
+        for attempt in range(10):
+            action = f"00000000-0000-4000-9000-{attempt:012}"
+            world.sql("begin")
+            log_action(world, action, [("u1", 1)])
+            world.sql("insert into todos select 100000 * %s + n, 'a', repeat('x', 1000) from generate_series(1, 20000) n", [attempt])
+            world.sql("insert into action_modified_rows (action_record_id, audience_key, operation, forward_patches, sequence) "
+                      "values (%s, 'u1', 'INSERT', '{}', 1)", [action])
+            end = world.sql("select pg_current_wal_insert_lsn()::text")[0][0]
+            world.sql("commit")
+            agent = world.agent(streaming=False)
+            wait_until(lambda end=end: is_within() or world.position_lsn() > history.lsn_number(end), 30, "some of it is in", every=0.001)
+            agent.kill9()
+            was_within = is_within()
+            world.agent()
+            world.settle()
+            world.agents[-1].kill9()
+            if was_within:
+                break
+        assert was_within, "no agent was ended inside a transaction"
+        wait_until(lambda: len(heard(subscriber, 1)) > attempt, 10, "the last one is told")
+        assert [json.loads(data)["_tag"] for _, data in heard(subscriber, 1)] == ["Batch"] * attempt + ["Wakeup"]
 
 
 def test_corrections_rise_in_commit_order_and_can_be_taken_back(world_with):

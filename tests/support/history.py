@@ -6,7 +6,7 @@ import re
 
 LSN = re.compile(r"^[0-9A-F]+/[0-9A-F]+$")
 COMMIT_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")
-ACTION_KEYS = {"syncId", "action", "modelName", "modelId", "dataKind", "data", "unchanged", "omitted"}
+ACTION_KEYS = {"syncId", "action", "modelName", "modelId", "dataKind", "data", "unchanged", "omitted", "metadata"}
 
 Entry = collections.namedtuple("Entry", "id message")  # As Redis has them: two byte strings.
 
