@@ -42,31 +42,33 @@ function stateOf({ lastSyncId, visible = [], rows: { Todo = [], Entry = [] } }) 
   return { last: lastSyncId, visible, mutations: [], total, entries: Entry.length, rows: Object.fromEntries(Todo.map((row) => [row.id, row])) };
 }
 
+async function open({ name, channel, application }) {
+  const ably = new Ably.Realtime({
+    token: 'x', realtimeHost: '127.0.0.1', restHost: '127.0.0.1', port, tls: false, useBinaryProtocol: false, fallbackHosts: [],
+    disconnectedRetryTimeout: 100, suspendedRetryTimeout: 200, logLevel: 1,
+  });
+  const client = new ModelsClient({ ably, logLevel: 'error', optimisticEventOptions: { timeout: TIMEOUT } });
+  const one = { ably, channel, application, faults: [], syncs: 0 };
+  one.model = client.models.get({
+    channelName: channel,
+    sync: async () => {
+      one.syncs += 1;
+      const answer = await fetchJson(`${application}/bootstrap?channel=${channel}`);
+      return { sequenceId: String(answer.lastSyncId), data: stateOf(answer) };
+    },
+    merge: (state, event) => merge(state, event, one.faults),
+  });
+  models.set(name, one);
+  await one.model.sync();
+}
+
 serve({
   relay: async ({ url, prefix, channels, before }) => {
     relay = new AblyRelay({ url, prefix, channels, nameOf: (channel) => before + channel });
     port = await relay.start();
   },
 
-  open: async ({ name, channel, application, mutationTimeout = TIMEOUT }) => {
-    const ably = new Ably.Realtime({
-      token: 'x', realtimeHost: '127.0.0.1', restHost: '127.0.0.1', port, tls: false, useBinaryProtocol: false, fallbackHosts: [],
-      disconnectedRetryTimeout: 100, suspendedRetryTimeout: 200, logLevel: 1,
-    });
-    const client = new ModelsClient({ ably, logLevel: 'silent', optimisticEventOptions: { timeout: mutationTimeout } });
-    const one = { ably, faults: [], syncs: 0 };
-    one.model = client.models.get({
-      channelName: channel,
-      sync: async () => {
-        one.syncs += 1;
-        const answer = await fetchJson(`${application}/bootstrap?channel=${channel}`);
-        return { sequenceId: String(answer.lastSyncId), data: stateOf(answer) };
-      },
-      merge: (state, event) => merge(state, event, one.faults),
-    });
-    models.set(name, one);
-    await one.model.sync();
-  },
+  open,
 
   // What the SDK says of a write: `confirmed` settles when its mutation id comes back.
   write: async ({ name, mutationId, event, data }) => {
@@ -86,14 +88,12 @@ serve({
     return { state: model.state, confirmed, optimistic, faults, syncs, writes: Object.fromEntries(writes) };
   },
 
-  close: async ({ name }) => {
-    const { model, ably } = models.get(name);
-    models.delete(name);
-    await model.dispose();
-    ably.close();
-  },
-
   drop: () => relay.drop(),
-  forget: () => relay.forget(),
+  // Whoever was there has to be opened anew.
+  forget: async () => {
+    for (const { ably } of models.values()) ably.close();
+    await relay.forget();
+    for (const [name, { channel, application }] of [...models]) await open({ name, channel, application });
+  },
   counts: () => relay.counts,
 });

@@ -87,15 +87,17 @@ export class AblyRelay {
       socket.attached.delete(channel);
       socket.say({ action: DETACHED, channel });
     }
-    if (frame.action !== ATTACH) return;
+    if (frame.action === ATTACH) this.#attach(socket, channel, frame.channelSerial);
+  }
+
+  // A client of before the log began cannot go on, and Models 0.0.4 with `ably` 2 never recovers: an attachment that is not resumed it
+  // does not notice, one that is repeated leaves it in a detach that never ends, and once it has gone back by history after an error
+  // it is deaf. So whoever loses its place has its clients opened anew.
+  #attach(socket, channel, serial) {
     const end = this.logs.get(channel).length;
-    const [generation, from] = (frame.channelSerial ?? '').split(':').map(Number);
-    const goesOn = generation === this.generation && from <= end;
-    const begin = goesOn ? from : end;
-    const attached = { action: ATTACHED, channel, channelSerial: this.#serial(begin), flags: CAN_SUBSCRIBE | (goesOn ? RESUMED : 0) };
-    socket.say(attached);
-    // The SDK hears of a discontinuity only where a channel that is attached is attached again.
-    if (frame.channelSerial && !goesOn) socket.say(attached);
+    const [generation, begin] = serial ? serial.split(':').map(Number) : [this.generation, end];
+    if (generation !== this.generation) throw new Error(`${channel}: ${serial} is of a log that is gone`);
+    socket.say({ action: ATTACHED, channel, channelSerial: this.#serial(begin), flags: CAN_SUBSCRIBE | (serial ? RESUMED : 0) });
     socket.attached.add(channel);
     for (let index = begin; index < end; index += 1) this.#send(socket, channel, index);
   }

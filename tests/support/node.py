@@ -29,6 +29,10 @@ class Node(Server):
     def _read(self):
         for line in self.process.stdout:
             answer = json.loads(line)
+            if "level" in answer:  # A library's own log.
+                with open(self.log_path, "ab") as log:
+                    log.write(line)
+                continue
             for waiting in [self._answers.get(answer.get("id"))] if "id" in answer else list(self._answers.values()):
                 waiting.put(answer)
             if "fatal" in answer:

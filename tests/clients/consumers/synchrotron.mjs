@@ -100,10 +100,11 @@ export class SynchrotronConsumer {
     checkAction(action, this.tags);
     const known = this.actions.get(action.id);
     if (known) {
-      // On conflict only what the server adds is taken over.
-      const { server_ingest_id: ingest, server_ingested_at: at, user_id: user } = action;
-      require(same({ ...known, server_ingest_id: ingest, server_ingested_at: at, user_id: user }, action), 'idempotent',
-        'the same id with another content: it would be ignored', action);
+      // On conflict only what the server adds is taken over. Times are compared as such, +00:00 or Z.
+      const { server_ingest_id: ingest, server_ingested_at: at, user_id: user, created_at: made } = action;
+      const isSame = same({ ...known, server_ingest_id: ingest, server_ingested_at: at, user_id: user, created_at: made }, action);
+      require(isSame && Date.parse(known.created_at) === Date.parse(made), 'idempotent',
+        'the same id with another content: it would be ignored', [known, action]);
       known.server_ingest_id ??= ingest;
       this.counts.repeated += 1;
     } else {

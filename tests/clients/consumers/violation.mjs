@@ -1,7 +1,7 @@
 // What a client would choke on, lose or corrupt. `rule` names the rule that was broken, so that a test can ask for it.
 export class Violation extends Error {
   constructor(rule, text, evidence) {
-    super(`${rule}: ${text}${evidence === undefined ? '' : ` in ${JSON.stringify(evidence).slice(0, 500)}`}`);
+    super(`${rule}: ${text}${evidence === undefined ? '' : ` in ${JSON.stringify(evidence).slice(0, 1500)}`}`);
     this.name = 'Violation';
     this.rule = rule;
   }
