@@ -119,7 +119,9 @@ class Application:
         locking, asking = self.connect(autocommit=False), self.connect()
         try:
             with locking.cursor() as lock, asking.cursor() as cursor:
-                lock.execute(f"lock table {', '.join(tables)} in share mode")
+                # The writers take rows in any order, and may stand in the way for good.
+                while not self._locks(locking, lock, tables):
+                    pass
                 cursor.execute("select pg_logical_emit_message(true, 'barrier', '')::text")
                 self.world.wait_for_position(cursor.fetchone()[0], 60)
                 position = self.world.position()
@@ -127,6 +129,14 @@ class Application:
         finally:
             locking.close()
             asking.close()
+
+    def _locks(self, connection, cursor, tables):
+        try:
+            cursor.execute(f"lock table {', '.join(tables)} in share mode")
+            return True
+        except psycopg2.errors.DeadlockDetected:
+            connection.rollback()
+            return False
 
     def as_seen(self, read):
         """What `read(cursor)` gives in a snapshot, and what the agent says of that."""
@@ -142,7 +152,10 @@ class Application:
                     self.snapshots += 1
                     return read(cursor), position
             except urllib.error.HTTPError as error:
-                assert error.code in (409, 503), error.read()  # Try again.
+                if error.code == 404:  # An agent that does not offer it yet.
+                    self.agent_port = None
+                    return True, None
+                assert error.code in (409, 503), f"{error.code}: {error.read()}"  # Try again.
             except OSError:
                 pass  # The agent is away.
             finally:
@@ -156,7 +169,8 @@ class Application:
         self.bootstraps += 1
         if self.agent_port and self.bootstraps % 2 == 0:
             rows, position = self.as_seen(read)
-            return {**position, "rows": rows}
+            if position:
+                return {**position, "rows": rows}
         rows, epoch, sync_id = self.stand_still(read)
         return {"epoch": epoch, "lastSyncId": sync_id, "visible": [], "rows": rows}
 
