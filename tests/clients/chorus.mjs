@@ -11,14 +11,17 @@ const users = new Map();
 let relay;
 let echoServer;
 
-// Goes by HTTP from where its cursor is, while live harmonics wait; then those that are above it.
+// Goes by HTTP from where its cursor is, while live harmonics wait; then those that are above it. Where the connection was lost again
+// meanwhile they go on waiting, for the next time.
 async function catchUp(user) {
   user.waiting = [];
+  user.isCut = false;
   const session = `${user.name}-${(user.mounts += 1)}`;
   await user.chorus.initialize((table, after) => {
     const query = after === null ? `initial=true&session=${session}` : `after=${after}`;
     return fetchJson(`${user.application}/api/sync/${table}?user=${user.id}&${query}`);
   });
+  if (user.isCut) return;
   const { waiting } = user;
   user.waiting = null;
   for (const harmonic of waiting) hear(user, harmonic);
@@ -48,9 +51,12 @@ const ways = {
       await catchUp(user);
     };
     subscribe(user);
-    await enter();
-    socket.on('disconnect', () => (user.waiting = []));
-    socket.on('reconnect', () => (user.entering = enter()));
+    socket.on('disconnect', () => {
+      user.isCut = true;
+      user.waiting ??= [];
+    });
+    socket.on('reconnect', () => (user.entering = user.entering.then(enter)));
+    await (user.entering = enter());
   },
 
   // The relay replays: the client catches up once, and comes back with its cursor by itself.
@@ -104,7 +110,7 @@ serve({
 
   open: async ({ name, id, channel, way, application }) => {
     const { schema } = await fetchJson(`${application}/api/schema`);
-    const user = { name, id, channel, application, mounts: 0, refused: 0, dropped: 0, heard: [], rejections: [], waiting: null };
+    const user = { name, id, channel, application, mounts: 0, refused: 0, dropped: 0, isCut: false, heard: [], rejections: [], waiting: null };
     user.chorus = new ChorusConsumer(schema, { onRejected: (harmonic) => user.rejections.push(harmonic) });
     users.set(name, user);
     await ways[way](user);
