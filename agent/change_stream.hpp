@@ -34,6 +34,10 @@ struct StreamFacts {
     std::vector<Published> published;
     // Partitioned tables whose identity is full while that of some partition is not.
     std::vector<std::pair<std::string, std::string>> partial_old_rows;
+    std::string conninfo = {};  // How to connect to it, with the password.
+    // What `pg_current_snapshot()` said when the slot was ours; nothing where the server is a
+    // standby.
+    std::optional<std::string> snapshot = {};
 };
 
 // A slot being read, and what can be asked of its server meanwhile. Nothing here retries or has a
@@ -77,7 +81,7 @@ public:
     virtual asio::awaitable<TableDescription> describe(Relation relation, std::uint32_t xid) = 0;
 
     // Whether the server still takes us for the slot's reader: we may have been frozen. If so, the
-    // facts say anew where the slot was and how far the log reached.
+    // facts say anew where the slot was, how far the log reached, and what the snapshot is.
     virtual asio::awaitable<bool> has_slot() = 0;
 
     // Whether the server turns new connections away because it stops.

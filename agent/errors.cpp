@@ -30,6 +30,9 @@ constexpr Meaning for_a_human[] = {
     {"42501", "publication",
      "as a superuser: GRANT CREATE ON DATABASE <database> TO <user>, and make the user owner of "
      "the tables"},
+    {"42501", "row-level security",
+     "its policies would hide rows of which live messages tell: ALTER ROLE <the user of [source] "
+     "url> BYPASSRLS"},
     {"42501", "", "grant the user of [source] url what it lacks; sql/role.sql lists all of it"},
     {"42704", "replication slot", "run `walcast init`"},
     {"42704", "publication",

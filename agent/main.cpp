@@ -1,3 +1,4 @@
+#include "agent/bootstrap/bootstrap_command.hpp"
 #include "agent/config.hpp"
 #include "agent/delta/delta_command.hpp"
 #include "agent/delta/receipts.hpp"
@@ -6,6 +7,7 @@
 #include "agent/errors.hpp"
 #include "agent/explain/envelope_sample.hpp"
 #include "agent/explain/explain.hpp"
+#include "agent/http/bootstrap_routes.hpp"
 #include "agent/http/data_query.hpp"
 #include "agent/http/data_routes.hpp"
 #include "agent/http/http_server.hpp"
@@ -62,6 +64,7 @@ struct Options {
     std::string delta_after;
     std::string delta_redis;
     bool prints_envelope = false;
+    BootstrapOptions bootstrap;
 };
 
 std::optional<std::string> environment(const std::string& name) {
@@ -123,6 +126,10 @@ int run_agent(const Options& options) {
             Receipts receipts(executor, config.redis, reader);
             auto served = operating_routes(metrics, config.source.heartbeat, WALCAST_VERSION);
             for (auto& route : data_routes(reader, receipts)) served.push_back(std::move(route));
+            auto rules = [&supervisor] { return supervisor.rules_in_force(); };
+            for (auto& route :
+                 bootstrap_routes(executor, config, supervisor.snapshots(), rules, log))
+                served.push_back(std::move(route));
             HttpRoutes routes(config.http.token, std::move(served), config.http.listen);
             HttpServer server(executor, config.http.listen, routes, log, {});
             co_await run_together(supervisor.run(), server.run(), receipts.run());
@@ -186,6 +193,13 @@ int run_status(const Options& options) {
                               : show_text(found, config, findings));
     if (!found.is_whole()) return exit_failed;
     return is_anything_wrong(findings) ? exit_found : exit_done;
+}
+
+int run_bootstrap(Options options) {
+    auto config = load_for_work(options.config_file);
+    options.bootstrap.is_progress_shown = isatty(STDERR_FILENO) != 0;
+    return run_until_signal([&] { return bootstrap_command(config, options.bootstrap); },
+                            Interrupted::is_failure);
 }
 
 bool is_coloured(const std::string& wanted) {
@@ -423,6 +437,30 @@ void add_delta(CLI::App& app, Options& options, std::function<int()>& command) {
     delta->callback([&] { command = [&] { return run_delta(options); }; });
 }
 
+void add_bootstrap(CLI::App& app, Options& options, std::function<int()>& command) {
+    auto& request = options.bootstrap.request;
+    auto* bootstrap = app.add_subcommand(
+        "bootstrap",
+        "Print the rows that channels or models have, and the sync id that they belong to");
+    bootstrap->add_option("--config", options.config_file, "As for run");
+    bootstrap
+        ->add_option("--channel", request.channels, "The rows of this channel; several allowed")
+        ->allow_extra_args(false)
+        ->check(not_empty());
+    bootstrap
+        ->add_option("--model", request.models, "The rows of this model; with --channel: of both")
+        ->allow_extra_args(false)
+        ->check(not_empty());
+    bootstrap
+        ->add_option("--resume", request.after,
+                     "Go on from the `after` of a mark of another bootstrap of the same")
+        ->check(not_empty());
+    bootstrap->footer(
+        "JSON lines as from the agent's /bootstrap, which must be running: it is asked over HTTP.\n"
+        "Example: walcast bootstrap --channel workspace:1 > rows.jsonl");
+    bootstrap->callback([&] { command = [&] { return run_bootstrap(options); }; });
+}
+
 int fail(ExitCode code, const std::exception& error) {
     complain(fmt::format("walcast: {}", error.what()));
     return code;
@@ -502,6 +540,7 @@ int main(int argc, char** argv) {
 
     add_explain(app, options, command);
     add_delta(app, options, command);
+    add_bootstrap(app, options, command);
 
     auto* init_command = app.add_subcommand("init", "Create publication, slot and first position");
     add_config(*init_command);
@@ -551,6 +590,8 @@ int main(int argc, char** argv) {
     } catch (const OutputClosed&) {
         return exit_done;
     } catch (const ConfigError& error) {
+        return fail(exit_wrong_usage, error);
+    } catch (const BadRequest& error) {
         return fail(exit_wrong_usage, error);
     } catch (const std::bad_alloc&) {
         complain("walcast: out of memory");

@@ -326,13 +326,42 @@ asio::awaitable<PgRows> PgConnection::query(std::string sql, std::string attempt
 }
 
 asio::awaitable<void> PgConnection::start_copy(std::string command, std::string attempted) {
+    return start_copy(std::move(command), std::move(attempted), PGRES_COPY_BOTH);
+}
+
+asio::awaitable<void> PgConnection::start_copy_out(std::string command, std::string attempted) {
+    return start_copy(std::move(command), std::move(attempted), PGRES_COPY_OUT);
+}
+
+asio::awaitable<void> PgConnection::start_copy(std::string command, std::string attempted,
+                                               int expected) {
     if (PQsendQuery(connection_.get(), command.c_str()) == 0) fail(attempted);
     co_await flush();
     auto result = co_await next_result();
-    if (PQresultStatus(result.get()) == PGRES_COPY_BOTH) co_return;
+    if (PQresultStatus(result.get()) == expected) co_return;
     // The connection is good for another command after this.
     while (auto rest = co_await next_result()) rest.reset();
     fail(attempted, result.get());
+}
+
+// --- rows ---
+
+PgConnection::Copied PgConnection::next_copied(std::string_view& row) {
+    frame_.reset();
+    char* frame = nullptr;
+    auto size = PQgetCopyData(connection_.get(), &frame, 1);
+    if (size == 0) return Copied::wait;
+    if (size < 0) return Copied::end;
+    frame_.reset(frame);
+    row = std::string_view(frame, static_cast<std::size_t>(size));
+    return Copied::row;
+}
+
+asio::awaitable<void> PgConnection::end_copy_out(std::string attempted) {
+    Result failed;
+    while (auto result = co_await next_result())
+        if (PQresultStatus(result.get()) == PGRES_FATAL_ERROR) failed = std::move(result);
+    if (failed) fail(attempted, failed.get());
 }
 
 // --- streaming ---

@@ -60,6 +60,15 @@ public:
     // Starts streaming: a command that answers with CopyBoth. Refused, another one may follow.
     asio::awaitable<void> start_copy(std::string command, std::string attempted);
 
+    // Runs COPY ... TO STDOUT, whose rows are then taken one by one, without waiting; a view until
+    // the next call. `wait`: more must be received first. After the end, another command may
+    // follow.
+    enum class Copied { row, wait, end };
+    asio::awaitable<void> start_copy_out(std::string command, std::string attempted);
+    Copied next_copied(std::string_view& row);
+    asio::awaitable<void> end_copy_out(
+        std::string attempted);  // Throws if the rows were cut short.
+
     // The next frame that has been received, without waiting; a view until the next call. Nothing
     // when more must be received first. Throws when the server ended the stream.
     std::optional<std::string_view> next_frame();
@@ -105,6 +114,7 @@ private:
     asio::awaitable<void> wait_writable();
     asio::awaitable<void> flush();
     asio::awaitable<Result> next_result();
+    asio::awaitable<void> start_copy(std::string command, std::string attempted, int expected);
     [[noreturn]] void fail(std::string_view attempted, const pg_result* result = nullptr);
     [[noreturn]] void fail_stream();
 

@@ -23,6 +23,7 @@ Pipeline::Pipeline(Settings settings, ChangeStream& stream, RuleBook& rules, Hea
       bad_rows_(settings.bad_rows),
       recording_(settings.recording),
       reserved_prefix_(std::move(settings.reserved_prefix)),
+      snapshots_(settings.snapshots),
       router_(rules.in_force->rules, stream.catalog(), settings.without_id),
       builder_(router_, settings.batches),
       decoder_(make_decoder(settings.plugin, settings.format_version)),
@@ -40,6 +41,10 @@ void Pipeline::begin(const Stored& stored) {
     // With other options, or of other publications, another transaction may be the last one.
     if (stored.source.fingerprint != stream_.facts().source.fingerprint) position.last.reset();
     numbering_.emplace(std::move(position), stream_.facts().confirmed_lsn);
+    if (snapshots_ == nullptr) return;
+    std::optional<PgSnapshot> at_start;
+    if (const auto& text = stream_.facts().snapshot) at_start = parse_snapshot(*text);
+    snapshots_->begin(stream_.facts().conninfo, std::move(at_start));
 }
 
 // --- messages ---
@@ -127,12 +132,14 @@ void Pipeline::handle(const Event& event) {
     } else if (const auto* begin = std::get_if<Begin>(&event)) {
         transaction_ = begin->transaction;
         numbering_->begin(transaction_);
+        first_id_ = numbering_->position().sync_id + 1;
         builder_.begin(transaction_);
     } else if (const auto* commit = std::get_if<Commit>(&event)) {
         auto is_covered = numbering_->is_covered();
         numbering_->commit(commit->end_lsn);
         if (!is_covered) builder_.end_transaction(numbering_->position().sync_id);
         heartbeat_.committed(commit->end_lsn);
+        if (snapshots_ != nullptr) tell_snapshots();
         received_ = std::max(received_, commit->end_lsn);
         has_whole_transaction_ = !builder_.is_empty();
         ++metrics_.transactions;
@@ -149,6 +156,14 @@ void Pipeline::handle(const Event& event) {
             "make one without",
             stream_.facts().source.slot));
     }
+}
+
+// A transaction has ended. One that the position covers says nothing of what comes after it until
+// the server is known to be the one of then.
+void Pipeline::tell_snapshots() {
+    const auto& position = numbering_->position();
+    snapshots_->committed(transaction_.xid, first_id_, position.sync_id);
+    if (snapshots_->is_marker_heard() && numbering_->is_recognised()) snapshots_->passed(position);
 }
 
 void Pipeline::add(const Change& change) {
@@ -211,6 +226,8 @@ void Pipeline::add(const Truncate& truncate) {
 
 void Pipeline::add(const LogicalMessage& message) {
     if (message.prefix == Heartbeat::prefix) heartbeat_.heard(message.content);
+    if (snapshots_ != nullptr && message.prefix == SnapshotPositions::prefix)
+        snapshots_->heard(message.content);
     auto is_event = message.prefix == PublishedEvent::prefix;
     if (is_event && replay_)
         throw SetupError(fmt::format(

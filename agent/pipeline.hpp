@@ -10,6 +10,7 @@
 #include "agent/recording/recording.hpp"
 #include "agent/rules/router.hpp"
 #include "agent/rules/rule_book.hpp"
+#include "agent/snapshot/snapshot_positions.hpp"
 #include "agent/spool.hpp"
 #include "decoders/decoder.hpp"
 #include "decoders/pgoutput_streaming.hpp"
@@ -40,6 +41,7 @@ public:
         BatchBuilder::Limits batches;
         RecordingWriter* recording = nullptr;
         std::string reserved_prefix = "walcast:";  // No event's channel begins so.
+        SnapshotPositions* snapshots = nullptr;  // Hears what transactions there are.
     };
 
     // All but `settings` must outlive the pipeline.
@@ -113,6 +115,7 @@ private:
     void handle(const Event& event);
     void sort(const WalData& data);
     void count(const Change& change);
+    void tell_snapshots();
     void fail(const SetupError& error);
     void set_aside(const Change& change, SyncId first_id, std::string_view why);
     void add(const Change& change);
@@ -135,6 +138,7 @@ private:
     RecordingWriter* recording_;
     std::string reserved_prefix_;
     std::optional<Clock::time_point> message_warned_at_;
+    SnapshotPositions* snapshots_;
     Router router_;
     BatchBuilder builder_;
     std::unique_ptr<Decoder> decoder_;
@@ -150,6 +154,7 @@ private:
     std::optional<Numbering> numbering_;
     bool are_rules_noted_ = false;        // Those in force, with a batch that was taken.
     TransactionInfo transaction_;         // The one that began last.
+    SyncId first_id_ = 0;                 // Its own, if it takes any.
     bool has_whole_transaction_ = false;  // In the batch being built.
     Position taken_;                      // What the last batch leads to.
     Lsn received_;

@@ -317,6 +317,11 @@ asio::awaitable<bool> ReplicationStream::has_slot() {
     // Between our look at it and its start another one may have had it.
     facts_.confirmed_lsn = slot.confirmed_lsn;
     facts_.wal_end = std::max(facts_.wal_end, slot.wal_end);
+    auto rows = co_await asking.query("SELECT pg_current_snapshot(), pg_is_in_recovery()",
+                                      "look at running transactions");
+    facts_.snapshot.reset();
+    if (rows.at(0).at(1) == "f") facts_.snapshot = std::move(rows[0][0]);
+    facts_.conninfo = connection_.conninfo_of_this_server();
     co_return true;
 }
 

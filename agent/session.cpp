@@ -50,12 +50,17 @@ Session::Session(asio::any_io_executor executor, Settings settings,
       report_due_(executor),
       beat_due_(executor) {}
 
+Session::~Session() {
+    if (settings_.pipeline.snapshots != nullptr) settings_.pipeline.snapshots->end();
+}
+
 asio::awaitable<void> Session::run() {
     auto starting = stream_->start();  // The slot is the lock: take it first.
     auto is_in_time = co_await within(settings_.limits.connect, std::move(starting));
     if (!is_in_time) throw PgError("postgres: no answer while connecting");
     has_started_ = metrics_.is_postgres_connected = true;
-    co_await run_together(read(), publish(), report(), beat());  // Ends with the first error.
+    co_await run_together(read(), publish(), report(), beat(),
+                          mark());  // Ends with the first error.
     co_await finish();
     if (pipeline_.failure()) std::rethrow_exception(pipeline_.failure());
 }
@@ -195,12 +200,15 @@ bool Session::is_idle_push_wanted() const {
 
 // While a batch is on its way the next one grows: the busier the stream, the larger the batches,
 // and an idle one is published at once. Progress without messages is written at times only, but at
-// once for a heartbeat, and for a server that asks, since it may be stopping.
+// once for heartbeats and markers, and for a server that asks, since it may be stopping.
 bool Session::is_push_due() const {
     if (!queue_.is_empty()) return false;
     if (pipeline_.is_ready()) return true;
     auto is_asked = asked_ && progress_.confirmed() < *asked_;
-    auto is_wanted_now = (is_asked || heartbeat_.is_back()) && pipeline_.has_idle_progress();
+    const auto* snapshots = settings_.pipeline.snapshots;
+    auto is_awaited =
+        heartbeat_.is_back() || (snapshots != nullptr && snapshots->is_sink_awaited());
+    auto is_wanted_now = (is_asked || is_awaited) && pipeline_.has_idle_progress();
     return is_wanted_now ||
            (is_idle_push_wanted() && Clock::now() - idle_pushed_at_ >= idle_interval);
 }
@@ -421,6 +429,7 @@ void Session::accept(const Position& position, bool is_durable) {
                 position.lsn);
     }
     progress_.accepted(position.lsn, is_durable, Clock::now());
+    if (auto* snapshots = settings_.pipeline.snapshots) snapshots->accepted(position.lsn);
     metrics_.is_durable = is_durable;
     metrics_.sync_id = position.sync_id;
     metrics_.accepted_lsn = position.lsn;
@@ -550,6 +559,31 @@ asio::awaitable<void> Session::beat() {
             else
                 log_.info("heartbeat sent again");
         }
+    }
+}
+
+// --- markers ---
+
+// For those who ask which sync ids a snapshot has seen.
+asio::awaitable<void> Session::mark() {
+    auto* snapshots = settings_.pipeline.snapshots;
+    if (snapshots == nullptr)
+        for (Signal never(executor_);;) co_await never.wait();
+    for (;;) {
+        auto asked = snapshots->wait_until_asked();
+        co_await std::move(asked);
+        std::string why;
+        try {
+            auto marking =
+                stream_->emit(std::string(SnapshotPositions::prefix), snapshots->next_marker());
+            auto wal = co_await within(settings_.limits.connect, std::move(marking));
+            if (!wal) why = "postgres: no answer";
+        } catch (const PgError& error) {
+            why = error.what();
+        } catch (const SetupError& error) {
+            why = error.what();
+        }
+        if (!why.empty()) snapshots->failed(why);
     }
 }
 

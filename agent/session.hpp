@@ -49,6 +49,7 @@ public:
     // All but `settings` and `stream` must outlive the session.
     Session(asio::any_io_executor executor, Settings settings, std::unique_ptr<ChangeStream> stream,
             RuleBook& rules, Sink& sink, Memory& memory, Metrics& metrics, Log& log);
+    ~Session();
 
     // Ends with the first error, or, after `stop`, when all that was read is in and confirmed.
     asio::awaitable<void> run();
@@ -96,6 +97,7 @@ private:
     void expect_life();
     asio::awaitable<void> let_go_of_stopping_server();
     asio::awaitable<void> beat();
+    asio::awaitable<void> mark();
     bool is_stop_without_sink() const;
     asio::awaitable<void> finish();
     asio::awaitable<void> end_stream();

@@ -5,6 +5,7 @@
 #include "agent/errors.hpp"
 #include "agent/output_check.hpp"
 #include "agent/random.hpp"
+#include "agent/resume.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -44,6 +45,7 @@ Supervisor::Supervisor(asio::any_io_executor executor, const Config& config, Loa
       metrics_(metrics),
       log_(log),
       batches_(with_outputs(batches, config.redis.outputs)),
+      snapshots_(executor, random_epoch()),
       stop_(executor),
       reload_(executor) {}
 
@@ -69,7 +71,8 @@ asio::awaitable<void> Supervisor::run_session() {
                                             .bad_rows = source.bad_rows,
                                             .without_id = Router::without_id_of(source.plugin),
                                             .batches = batches_,
-                                            .reserved_prefix = config_.redis.prefix},
+                                            .reserved_prefix = config_.redis.prefix,
+                                            .snapshots = &snapshots_},
                                .confirm_delay = config_.confirm_delay,
                                .heartbeat = source.heartbeat,
                                .limits = {}};

@@ -5,10 +5,12 @@
 #include "agent/log.hpp"
 #include "agent/metrics.hpp"
 #include "agent/session.hpp"
+#include "agent/snapshot/snapshot_positions.hpp"
 #include "sinks/sink.hpp"
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace walcast {
 
@@ -33,6 +35,10 @@ public:
     // are one.
     void reload() { reload_.raise(); }
 
+    // Which sync ids a snapshot has seen, as the session that runs can tell.
+    SnapshotPositions& snapshots() { return snapshots_; }
+    const std::vector<Rule>& rules_in_force() const { return rules_.in_force->rules; }
+
 private:
     asio::awaitable<void> run_sessions();
     asio::awaitable<void> reload_rules();
@@ -51,6 +57,7 @@ private:
     Log& log_;
     BatchBuilder::Limits batches_;
     Session::Memory memory_;
+    SnapshotPositions snapshots_;
     std::unique_ptr<Session> session_;  // The one that runs.
     bool is_stopping_ = false;
     Signal stop_;

@@ -11,4 +11,6 @@
 SELECT format('CREATE ROLE %I LOGIN REPLICATION', :'role')
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
 ALTER ROLE :"role" LOGIN REPLICATION;
+-- For `walcast bootstrap` and /bootstrap it also reads the tables: GRANT SELECT ON TABLE ... TO walcast; where they have policies
+-- (row-level security), ALTER ROLE walcast BYPASSRLS.
 SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), :'role') \gexec

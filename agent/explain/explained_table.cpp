@@ -1,6 +1,5 @@
 #include "agent/explain/explained_table.hpp"
 
-#include "agent/describe.hpp"
 #include "agent/errors.hpp"
 #include "agent/spelling.hpp"
 
@@ -70,117 +69,49 @@ asio::awaitable<ExplainedTable> ExplainedTable::find(const Config& config, std::
 asio::awaitable<void> ExplainedTable::describe(const Config& config, std::string schema,
                                                std::string name) {
     Relation asked{.schema = schema, .name = name, .columns = {}};
-    auto table = co_await describe_table(*connection_, asked);
-    if (table.schema != schema || table.name != name) {
+    table_ = co_await read_published_table(*connection_, config.source, asked);
+    const auto& found = table_.relation;
+    if (found.schema != schema || found.name != name) {
         notes_.push_back(
             fmt::format("{}.{} is a partition of {}.{}, as whose its changes are "
                         "published",
-                        schema, name, table.schema, table.name));
-        asked.schema = table.schema;
-        asked.name = table.name;
-        table = co_await describe_table(*connection_, asked);
+                        schema, name, found.schema, found.name));
+        asked.schema = found.schema;
+        asked.name = found.name;
+        table_ = co_await read_published_table(*connection_, config.source, asked);
     }
-    relation_.oid = table.oid;
-    relation_.schema = table.schema;
-    relation_.name = table.name;
-    relation_.replica_identity = table.replica_identity;
-    relation_.generation = 1;
-    primary_key_ = table.primary_key;
-    for (auto& column : table.columns) {
-        if (column.is_generated)
-            hidden_columns_.push_back(column.name);
-        else
-            relation_.columns.push_back(column);
-    }
-    if (config.source.plugin == Plugin::pgoutput) co_await apply_publication(config);
-    std::vector<std::uint32_t> oids;
-    for (const auto& column : relation_.columns) oids.push_back(column.type_oid);
-    types_ = co_await describe_types(*connection_, std::move(oids));
-    auto sql = fmt::format(
-        "SELECT 1 FROM pg_partition_tree({}) t JOIN pg_class c ON c.oid = t.relid WHERE t.isleaf "
-        "AND c.relkind = 'r' AND c.relreplident <> 'f' AND t.level > 0 LIMIT 1",
-        relation_.oid);
-    auto partial = co_await connection_->query(std::move(sql), "look at the partitions");
-    has_partial_old_rows_ = relation_.replica_identity == 'f' && !partial.empty();
-    if (has_partial_old_rows_)
+    if (!table_.is_published)
+        notes_.push_back(fmt::format(
+            "publication \"{}\" does not have {}.{}: until it does nothing of it comes; `walcast "
+            "init` adds what the rules name",
+            config.source.publication, found.schema, found.name));
+    if (table_.has_partial_old_rows)
         notes_.push_back(
             "REPLICA IDENTITY is full, but not that of every partition, whose old rows then hold "
             "only the key");
 }
 
-// Leaves out what the publication does.
-asio::awaitable<void> ExplainedTable::apply_publication(const Config& config) {
-    auto generated_sql =
-        fmt::format("SELECT attname FROM pg_attribute WHERE attrelid = {} AND attgenerated <> ''",
-                    relation_.oid);
-    auto generated =
-        co_await connection_->query(std::move(generated_sql), "look for generated columns");
-    // By way of JSON, since PostgreSQL 14 has neither lists of columns nor row filters.
-    auto sql = fmt::format(
-        "SELECT a.name, to_jsonb(p) ->> 'rowfilter' FROM pg_publication_tables p LEFT JOIN LATERAL "
-        "jsonb_array_elements_text(CASE jsonb_typeof(to_jsonb(p) -> 'attnames') WHEN 'array' THEN "
-        "to_jsonb(p) -> 'attnames' END) a(name) ON true "
-        "WHERE p.pubname = {} AND p.schemaname = {} AND p.tablename = {}",
-        quote_literal(config.source.publication), quote_literal(relation_.schema),
-        quote_literal(relation_.name));
-    auto published = co_await connection_->query(std::move(sql), "look at the publication");
-    if (published.empty())
-        notes_.push_back(fmt::format(
-            "publication \"{}\" does not have {}.{}: until it does nothing of it comes; `walcast "
-            "init` adds what the rules name",
-            config.source.publication, relation_.schema, relation_.name));
-    else
-        row_filter_ = published[0][1];
-    auto has_list = !published.empty() && !published[0][0].empty();
-    auto is_listed = [&](const std::string& name) {
-        return std::any_of(published.begin(), published.end(),
-                           [&](const auto& row) { return row[0] == name; });
-    };
-    auto is_generated = [&](const std::string& name) {
-        return std::any_of(generated.begin(), generated.end(),
-                           [&](const auto& row) { return row[0] == name; });
-    };
-    auto sends_generated = connection_->server_version() >= 180000 && has_list;
-    std::erase_if(relation_.columns, [&](const Column& column) {
-        auto is_sent = (!has_list || is_listed(column.name)) &&
-                       (sends_generated || !is_generated(column.name));
-        if (!is_sent) hidden_columns_.push_back(column.name);
-        return !is_sent;
-    });
-}
-
 void ExplainedTable::apply_identity(Identity identity) {
     if (identity == Identity::own) return;
-    has_partial_old_rows_ = false;
+    table_.has_partial_old_rows = false;
     auto is_full = identity == Identity::full;
-    relation_.replica_identity = is_full ? 'f' : 'd';
-    for (auto& column : relation_.columns)
-        column.is_key = is_full || has(primary_key_, column.name);
+    table_.relation.replica_identity = is_full ? 'f' : 'd';
+    for (auto& column : table_.relation.columns)
+        column.is_key = is_full || has(table_.primary_key, column.name);
 }
 
 bool ExplainedTable::is_in_primary_key(const std::string& column) const {
-    return has(primary_key_, column);
-}
-
-Catalog ExplainedTable::catalog(JsonPolicy policy) const {
-    Catalog catalog(policy);
-    catalog.set_primary_key(relation_.oid, primary_key_);
-    catalog.add_types(types_);
-    if (has_partial_old_rows_) catalog.set_partial_old_rows(relation_.oid);
-    return catalog;
-}
-
-std::string ExplainedTable::quoted_table() const {
-    return quote_identifier(relation_.schema) + "." + quote_identifier(relation_.name);
+    return has(table_.primary_key, column);
 }
 
 std::size_t ExplainedTable::column_named(const std::string& name) const {
     std::vector<std::string> names;
-    for (const auto& column : relation_.columns) names.push_back(column.name);
+    for (const auto& column : table_.relation.columns) names.push_back(column.name);
     auto found = std::find(names.begin(), names.end(), name);
     if (found != names.end()) return static_cast<std::size_t>(found - names.begin());
     throw SetupError(fmt::format("{}.{} has no column \"{}\"; did you mean \"{}\"?",
-                                 relation_.schema, relation_.name, name, nearest(name, names)));
+                                 table_.relation.schema, table_.relation.name, name,
+                                 nearest(name, names)));
 }
 
 // --- rows ---
@@ -190,12 +121,13 @@ std::size_t ExplainedTable::column_named(const std::string& name) const {
 asio::awaitable<PgRows> ExplainedTable::read_rows(std::string from, std::string what) {
     std::string nulls;
     std::string columns;
-    for (const auto& column : relation_.columns) {
+    for (const auto& column : table_.relation.columns) {
         auto name = "r." + quote_identifier(column.name);
         nulls += fmt::format("{}num_nulls({})", nulls.empty() ? "" : ", ", name);
         columns += ", " + name;
     }
-    auto filter = row_filter_.empty() ? "true" : fmt::format("({}) IS TRUE", row_filter_);
+    auto filter =
+        table_.row_filter.empty() ? "true" : fmt::format("({}) IS TRUE", table_.row_filter);
     auto sql = fmt::format("SELECT concat(({}), array_to_string(ARRAY[{}]::int4[], '')){} FROM {}",
                            filter, nulls, columns, from);
     co_return co_await connection_->query(std::move(sql), std::move(what));
@@ -205,7 +137,7 @@ ExplainedRow ExplainedTable::make_row(std::vector<std::string> row) const {
     ExplainedRow made;
     const auto& nulls = row.at(0);  // `t0100`
     made.is_filtered_out = nulls.at(0) != 't';
-    for (std::size_t i = 0; i < relation_.columns.size(); ++i) {
+    for (std::size_t i = 0; i < table_.relation.columns.size(); ++i) {
         auto& value = made.values.emplace_back();
         if (nulls.at(i + 1) == '0') value = std::move(row.at(i + 1));
     }
@@ -220,7 +152,7 @@ asio::awaitable<std::vector<std::string>> ExplainedTable::keys_of_json(std::stri
     auto rows = co_await connection_->query(std::move(sql), "read " + what);
     std::vector<std::string> keys;
     for (auto& row : rows) {
-        if (has(hidden_columns_, row[0]))
+        if (has(table_.hidden_columns, row[0]))
             notes_.push_back(
                 fmt::format("{} is not in the publication, so no rule sees it", row[0]));
         else
@@ -233,13 +165,13 @@ asio::awaitable<std::vector<std::string>> ExplainedTable::keys_of_json(std::stri
 asio::awaitable<ExplainedRow> ExplainedTable::row_of_json(std::string json, std::string what) {
     auto keys = co_await keys_of_json(json, what);
     std::vector<std::string> missing;
-    for (const auto& column : relation_.columns)
+    for (const auto& column : table_.relation.columns)
         if (!has(keys, column.name)) missing.push_back(column.name);
     if (!missing.empty())
         notes_.push_back(
             fmt::format("null, since {} does not give them: {}", what, fmt::join(missing, ", ")));
-    auto from =
-        fmt::format("json_populate_record(NULL::{}, {}) r", quoted_table(), quote_literal(json));
+    auto from = fmt::format("json_populate_record(NULL::{}, {}) r", table_.quoted_name(),
+                            quote_literal(json));
     auto rows = co_await read_rows(std::move(from), "read " + what);
     co_return make_row(std::move(rows.at(0)));
 }
@@ -250,18 +182,18 @@ std::string ExplainedTable::condition_of_key(const std::vector<std::string>& key
         auto equals = key[i].find('=');
         auto is_named =
             equals != std::string::npos &&
-            std::any_of(relation_.columns.begin(), relation_.columns.end(),
+            std::any_of(table_.relation.columns.begin(), table_.relation.columns.end(),
                         [&](const Column& c) { return c.name == key[i].substr(0, equals); });
-        if (!is_named && key.size() != primary_key_.size())
+        if (!is_named && key.size() != table_.primary_key.size())
             throw SetupError(
-                primary_key_.empty()
+                table_.primary_key.empty()
                     ? fmt::format("{}.{} has no primary key: name the columns, as in --key {}={}",
-                                  relation_.schema, relation_.name, relation_.columns.at(0).name,
-                                  key[i])
+                                  table_.relation.schema, table_.relation.name,
+                                  table_.relation.columns.at(0).name, key[i])
                     : fmt::format("the primary key of {}.{} is ({}): --key is needed {} times",
-                                  relation_.schema, relation_.name, fmt::join(primary_key_, ", "),
-                                  primary_key_.size()));
-        auto name = is_named ? key[i].substr(0, equals) : primary_key_[i];
+                                  table_.relation.schema, table_.relation.name,
+                                  fmt::join(table_.primary_key, ", "), table_.primary_key.size()));
+        auto name = is_named ? key[i].substr(0, equals) : table_.primary_key[i];
         auto value = is_named ? key[i].substr(equals + 1) : key[i];
         condition += fmt::format("{}o.{} = {}", condition.empty() ? "" : " AND ",
                                  quote_identifier(name), quote_literal(value));
@@ -279,12 +211,12 @@ asio::awaitable<ExplainedRow> ExplainedTable::row_of_key(std::vector<std::string
     auto from = fmt::format(
         "(SELECT r.* FROM {} o CROSS JOIN LATERAL json_populate_record(o.*, {}) r WHERE {} LIMIT "
         "2) r",
-        quoted_table(), quote_literal(json), condition_of_key(key));
+        table_.quoted_name(), quote_literal(json), condition_of_key(key));
     auto rows = co_await read_rows(std::move(from), "look the row up");
     if (rows.size() == 1) co_return make_row(std::move(rows[0]));
-    throw SetupError(fmt::format("{} of {}.{} has the key {}",
-                                 rows.empty() ? "no row" : "more than one row", relation_.schema,
-                                 relation_.name, fmt::join(key, ", ")));
+    throw SetupError(
+        fmt::format("{} of {}.{} has the key {}", rows.empty() ? "no row" : "more than one row",
+                    table_.relation.schema, table_.relation.name, fmt::join(key, ", ")));
 }
 
 }  // namespace walcast

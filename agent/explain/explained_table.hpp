@@ -3,8 +3,8 @@
 #include "agent/catalog.hpp"
 #include "agent/config.hpp"
 #include "agent/pg_connection.hpp"
+#include "agent/published_table.hpp"
 #include "decoders/event.hpp"
-#include "decoders/json_type.hpp"
 
 #include <cstddef>
 #include <memory>
@@ -35,14 +35,14 @@ public:
     static asio::awaitable<ExplainedTable> find(const Config& config, std::string name,
                                                 Identity identity);
 
-    const Relation& relation() const { return relation_; }
+    const Relation& relation() const { return table_.relation; }
     // Of the old row only the key is certain, though its identity is full: some partition's is not.
-    bool has_partial_old_rows() const { return has_partial_old_rows_; }
+    bool has_partial_old_rows() const { return table_.has_partial_old_rows; }
     bool is_in_primary_key(const std::string& column) const;
-    Catalog catalog(JsonPolicy policy) const;
+    Catalog catalog(JsonPolicy policy) const { return table_.catalog(policy); }
     // What the reader should know of the table and the rows that were read.
     const std::vector<std::string>& notes() const { return notes_; }
-    const std::string& row_filter() const { return row_filter_; }
+    const std::string& row_filter() const { return table_.row_filter; }
 
     // Makes a row of a JSON object, of which `what` is the name in errors; what it lacks is null.
     asio::awaitable<ExplainedRow> row_of_json(std::string json, std::string what);
@@ -59,21 +59,14 @@ private:
     ExplainedTable() = default;
 
     asio::awaitable<void> describe(const Config& config, std::string schema, std::string name);
-    asio::awaitable<void> apply_publication(const Config& config);
     void apply_identity(Identity identity);
     asio::awaitable<std::vector<std::string>> keys_of_json(std::string json, std::string what);
     std::string condition_of_key(const std::vector<std::string>& key) const;
     asio::awaitable<PgRows> read_rows(std::string from, std::string what);
     ExplainedRow make_row(std::vector<std::string> row) const;
-    std::string quoted_table() const;
 
     std::unique_ptr<PgConnection> connection_;
-    Relation relation_;
-    std::vector<std::string> hidden_columns_;  // The table has them, the stream does not.
-    std::vector<std::string> primary_key_;
-    std::vector<TypeDescription> types_;
-    bool has_partial_old_rows_ = false;
-    std::string row_filter_;
+    PublishedTable table_;
     std::vector<std::string> notes_;
 };
 

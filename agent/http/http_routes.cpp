@@ -25,16 +25,30 @@ static std::string_view reason_of(unsigned status) {
     }
 }
 
-std::string http_text(const HttpResponse& response, bool has_body, Connection connection) {
+static std::string header_of(Framing framing, std::size_t length) {
+    switch (framing) {
+        case Framing::chunked: return "Transfer-Encoding: chunked\r\n";
+        case Framing::by_end: return "";
+        case Framing::by_length: break;
+    }
+    return fmt::format("Content-Length: {}\r\n", length);
+}
+
+std::string http_text(const HttpResponse& response, bool has_body, Connection connection,
+                      Framing framing) {
     auto text = fmt::format(
-        "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
-        "Connection: {}\r\n",
-        response.status, reason_of(response.status), response.content_type, response.body.size(),
+        "HTTP/1.1 {} {}\r\nContent-Type: {}\r\n{}Cache-Control: no-store\r\nConnection: {}\r\n",
+        response.status, reason_of(response.status), response.content_type,
+        header_of(framing, response.body.size()),
         connection == Connection::kept ? "keep-alive" : "close");
     if (!response.header.empty()) text += response.header + "\r\n";
     text += "\r\n";
     if (has_body) text += response.body;
     return text;
+}
+
+std::string http_chunk(std::string_view piece) {
+    return fmt::format("{:x}\r\n{}\r\n", piece.size(), piece);
 }
 
 static bool takes(const HttpRoute& route, std::string_view method) {

@@ -22,17 +22,28 @@ struct HttpRequest {
     std::string body = {};
 };
 
+// A body that is made while it is sent: appends its next piece, which may be empty; false when that
+// was the last. May throw: then the client sees that the body has no end.
+using HttpBody = std::function<asio::awaitable<bool>(std::string& piece)>;
+
 struct HttpResponse {
     unsigned status = 200;
     std::string content_type = "text/plain; charset=utf-8";
     std::string body = {};
     std::string header = {};          // One more line, if any: `Allow: GET`
     std::shared_ptr<void> held = {};  // Until it has been written, or given up.
+    HttpBody stream = {};             // Instead of `body`.
 };
 
-// The bytes of a response, by HTTP/1.1. A HEAD has no body, but its length.
+// The bytes of a response, by HTTP/1.1. A HEAD has no body, but its length. A stream follows in
+// chunks, or, where the client knows none, until the connection is closed.
 enum class Connection { kept, closed };
-std::string http_text(const HttpResponse& response, bool has_body, Connection connection);
+enum class Framing { by_length, chunked, by_end };
+std::string http_text(const HttpResponse& response, bool has_body, Connection connection,
+                      Framing framing = Framing::by_length);
+
+// Puts a piece of a stream into a chunk; an empty one would be the end.
+std::string http_chunk(std::string_view piece);
 
 // Answers a request. It has its own time limits, and may throw: the client is then told 500.
 using HttpHandler = std::function<asio::awaitable<HttpResponse>(HttpRequest request)>;

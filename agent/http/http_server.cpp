@@ -4,6 +4,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
@@ -214,22 +215,25 @@ asio::awaitable<void> HttpServer::serve(Client& client) {
         client.is_waited_for = false;
         HttpResponse response;
         auto connection = Connection::closed;
+        auto knows_chunks = false;
         auto has_body = true;
         if (error) {
             response = refusal(error);
         } else {
             auto message = parser.release();
             if (message.keep_alive()) connection = Connection::kept;
+            knows_chunks = message.version() >= 11;
             auto request = request_of(std::move(message));
             has_body = request.method != "HEAD";
             auto answering = answer(std::move(request));
             response = co_await std::move(answering);
         }
-        client.since = Clock::now();
-        client.is_waited_for = true;
-        auto text = http_text(response, has_body, connection);
-        auto writing = write(client.socket, text);
-        if (!co_await within(limits_.write, std::move(writing))) co_return;
+        auto framing = !response.stream ? Framing::by_length
+                       : knows_chunks   ? Framing::chunked
+                                        : Framing::by_end;
+        if (framing == Framing::by_end) connection = Connection::closed;
+        auto sending = send(client, response, has_body, connection, framing);
+        if (!co_await std::move(sending)) co_return;
         if (connection == Connection::kept) continue;
         auto leaving = leave(client.socket);
         co_await within(milliseconds{1000}, std::move(leaving));
@@ -253,6 +257,52 @@ asio::awaitable<HttpResponse> HttpServer::answer(HttpRequest request) {
     }
     log_.warn("http request failed path={} error={}", quoted(path), quoted(failed));
     co_return HttpResponse{.status = 500, .body = "failed; the log says why\n"};
+}
+
+// False when the client is too slow.
+asio::awaitable<bool> HttpServer::send(Client& client, const HttpResponse& response, bool has_body,
+                                       Connection connection, Framing framing) {
+    auto text = http_text(response, has_body, connection, framing);
+    auto sending = send(client, std::string_view(text));
+    if (!co_await std::move(sending)) co_return false;
+    if (!response.stream || !has_body) co_return true;
+    auto streaming = send_stream(client, response.stream, framing);
+    co_return co_await std::move(streaming);
+}
+
+asio::awaitable<bool> HttpServer::send(Client& client, std::string_view text) {
+    for (; !text.empty(); text.remove_prefix(std::min(text.size(), limits_.part_bytes))) {
+        client.since = Clock::now();
+        client.is_waited_for = true;
+        auto writing = write(client.socket, text.substr(0, limits_.part_bytes));
+        if (!co_await within(limits_.write, std::move(writing))) co_return false;
+    }
+    client.is_waited_for = false;
+    co_return true;
+}
+
+asio::awaitable<bool> HttpServer::send_stream(Client& client, const HttpBody& body,
+                                              Framing framing) {
+    auto end = Clock::now() + limits_.stream;
+    std::string piece;
+    for (auto is_more = true; is_more;) {
+        piece.clear();
+        auto making = body(piece);
+        auto left = std::chrono::duration_cast<milliseconds>(end - Clock::now());
+        auto made = co_await within(left, std::move(making));
+        if (!made) co_return false;
+        is_more = *made;
+        if (piece.empty()) {
+            co_await asio::post(executor_, use_awaitable);  // Others have their turn.
+            continue;
+        }
+        if (framing == Framing::chunked) piece = http_chunk(piece);
+        auto sending = send(client, std::string_view(piece));
+        if (!co_await std::move(sending)) co_return false;
+    }
+    if (framing != Framing::chunked) co_return true;
+    auto ending = send(client, std::string_view("0\r\n\r\n"));
+    co_return co_await std::move(ending);
 }
 
 asio::awaitable<void> HttpServer::write(Socket& socket, std::string_view text) {

@@ -28,7 +28,9 @@ public:
         std::size_t body_bytes = std::size_t{64} * 1024;
         std::chrono::milliseconds request{5'000};  // From its first byte to its last.
         std::chrono::milliseconds idle{75'000};    // Between two requests.
-        std::chrono::milliseconds write{5'000};
+        std::chrono::milliseconds write{5'000};    // Of a response, or a part of one.
+        std::size_t part_bytes = std::size_t{64} * 1024;
+        std::chrono::milliseconds stream{3'600'000};  // Of a whole one that is made meanwhile.
         std::chrono::milliseconds listen_again{10'000};
     };
 
@@ -63,6 +65,10 @@ private:
     template <typename Whole>
     static asio::awaitable<void> receive_until(Socket& socket, std::string& input, Whole is_whole);
     asio::awaitable<HttpResponse> answer(HttpRequest request);
+    asio::awaitable<bool> send(Client& client, const HttpResponse& response, bool has_body,
+                               Connection connection, Framing framing);
+    asio::awaitable<bool> send(Client& client, std::string_view text);
+    asio::awaitable<bool> send_stream(Client& client, const HttpBody& body, Framing framing);
     static asio::awaitable<void> write(Socket& socket, std::string_view text);
     asio::awaitable<void> leave(Socket& socket);
 

@@ -54,16 +54,18 @@ only_in 'openssl/|boost/asio/ssl' sinks/redis_connection.cpp sinks/redis_tls.cpp
 only_in 'spdlog/' agent/log.cpp
 only_in 'CLI/' agent/main.cpp
 only_in 'prometheus/' agent/metrics.cpp
-only_in 'boost/beast' agent/http/http_server.cpp
+only_in 'boost/beast' agent/http/http_client.cpp agent/http/http_server.cpp
 only_in 'toml\+\+|toml\.h' agent/config.cpp agent/output_keys.cpp agent/output_keys.hpp agent/rules/rule_keys.cpp agent/rules/rule_keys.hpp
 only_in 'xxhash' agent/numbering.cpp
-only_in 'simdjson' agent/json_members.hpp agent/explain/found_id.cpp agent/json_document.hpp agent/tail/tail_view.cpp decoders/nested_values.cpp decoders/utf8.cpp decoders/wal2json_frame.cpp
+only_in 'simdjson' agent/json_members.hpp agent/explain/found_id.cpp agent/json_document.hpp agent/snapshot/snapshot_json.cpp agent/tail/tail_view.cpp decoders/nested_values.cpp decoders/utf8.cpp decoders/wal2json_frame.cpp
 
 # What decides is free of the loop, of logs and of the wall clock.
 pure=(agent/{backoff,batch_builder,catalog,config,config_keys,errors,harmless,metrics,net_effects,numbering,output_check,output_keys,process,readiness,spelling,spool}.{cpp,hpp} agent/rules/*
     agent/delta/{delta,delta_view}.{cpp,hpp} agent/http/{data_query,http_routes,listen_address}.{cpp,hpp} agent/status/status_{facts,view}.{cpp,hpp}
     agent/doctor/{doctor_{facts,finding,identity,mends,rules},secret_names}.{cpp,hpp} agent/doctor/doctor_{coverage,fit,sharing}.cpp
-    agent/explain/{explanation,explanation_view,found_id,recorded_changes,verdict}.{cpp,hpp} agent/recording/* agent/tail/tail_view.{cpp,hpp})
+    agent/explain/{explanation,explanation_view,found_id,recorded_changes,verdict}.{cpp,hpp} agent/recording/* agent/tail/tail_view.{cpp,hpp}
+    agent/snapshot/{pg_snapshot,recent_transactions}.{cpp,hpp}
+    agent/bootstrap/{bootstrap_progress,bootstrap_token,copy_row}.{cpp,hpp})
 refuse "pure: no Asio, no log" < <(includes "${pure[@]}" |
     grep -E ':(boost/asio|agent/(log|concurrency|session|pg_connection)\.hpp)' || true)
 refuse "pure: no clock" < <(grep -nE '(system|steady)_clock::now|std::time\(' "${pure[@]}" || true)

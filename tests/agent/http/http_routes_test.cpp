@@ -110,4 +110,20 @@ TEST(HttpText, HasNoBodyForHeadButItsLength) {
     EXPECT_TRUE(text.ends_with("\r\n\r\n"));
 }
 
+TEST(HttpText, AnnouncesAStream) {
+    HttpResponse response{.status = 200, .content_type = "application/x-ndjson"};
+
+    auto chunked = http_text(response, true, Connection::kept, Framing::chunked);
+    EXPECT_NE(chunked.find("\r\nTransfer-Encoding: chunked\r\n"), std::string::npos);
+    EXPECT_EQ(chunked.find("Content-Length"), std::string::npos);
+    auto until_closed = http_text(response, true, Connection::closed, Framing::by_end);
+    EXPECT_EQ(until_closed.find("Transfer-Encoding"), std::string::npos);
+    EXPECT_EQ(until_closed.find("Content-Length"), std::string::npos);
+}
+
+TEST(HttpText, PutsPiecesIntoChunks) {
+    EXPECT_EQ(http_chunk("a line\n"), "7\r\na line\n\r\n");
+    EXPECT_EQ(http_chunk(std::string(255, 'x')).substr(0, 4), "ff\r\n");
+}
+
 }  // namespace walcast
