@@ -535,11 +535,11 @@ def test_clients_without_chunks_and_without_bodies(big):
             while piece := client.recv(65536):
                 received += piece
             return received.split(b"\r\n\r\n", 1)
-    head, body = say(b"GET /bootstrap?channel=small HTTP/1.0\r\n\r\n")
+    head, body = say(b"GET /bootstrap?channel=small HTTP/1.0\r\nHost: localhost\r\n\r\n")
     assert b"Connection: close" in head and b"chunked" not in head and b"Content-Length" not in head
     assert len(Bootstrap(body).rows) == 1
     # Kept for the next request.
-    head, body = say(b"HEAD /bootstrap?channel=small HTTP/1.1\r\n\r\nGET /livez HTTP/1.0\r\n\r\n")
+    head, body = say(b"HEAD /bootstrap?channel=small HTTP/1.1\r\nHost: localhost\r\n\r\nGET /livez HTTP/1.0\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ") and body.startswith(b"HTTP/1.1 200 ") and body.endswith(b"ok\n")
     assert connections_of_bootstraps(big) == 0
 

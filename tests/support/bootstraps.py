@@ -80,7 +80,7 @@ def apply_strictly(rows, actions, has_seen, may_delete_twice=False):
     comes twice, or too early, or not at all, is told."""
     for item in actions:
         key = (item.model, item.model_id)
-        if has_seen(item):
+        if item.action == "event" or has_seen(item):
             continue
         where = f"{item.sync_id} {item.action} {key}"
         if item.action == "delete" and may_delete_twice:
