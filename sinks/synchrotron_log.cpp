@@ -58,17 +58,23 @@ void SynchrotronLog::wake(std::string_view channel, Published& out) const {
     out.add(output_, channel) += R"({"_tag":"Wakeup","caughtUp":true})";
 }
 
-void SynchrotronLog::tell(const Audience& audience, Published& out) const {
+// False where the audience was told to fetch instead.
+bool SynchrotronLog::tell(const Audience& audience, Published& out) const {
     std::vector<std::size_t> places;
     for (const auto& id : audience.actions) {
         auto found = places_.find(id);
-        if (found == places_.end()) return wake(audience.channel, out);
+        if (found == places_.end()) {
+            wake(audience.channel, out);
+            return false;
+        }
         places.push_back(found->second);
     }
     std::sort(places.begin(), places.end());
     places.erase(std::unique(places.begin(), places.end()), places.end());
     auto& text = out.add(output_, audience.channel);
-    text += R"({"_tag":"Batch","caughtUp":true,"actions":[)";
+    // Whoever is of several audiences must not begin before it has all rows of an action.
+    text += audiences_.size() == 1 ? R"({"_tag":"Batch","caughtUp":true,"actions":[)"
+                                   : R"({"_tag":"Batch","caughtUp":false,"actions":[)";
     for (auto place : places) {
         if (place != places.front()) text += ',';
         text += actions_[place];
@@ -76,10 +82,15 @@ void SynchrotronLog::tell(const Audience& audience, Published& out) const {
     text += "],\"modifiedRows\":[";
     text += audience.rows;
     text += "]}";
+    return true;
 }
 
 void SynchrotronLog::end_transaction(Published& out) {
-    for (const auto& audience : audiences_) tell(audience, out);
+    std::vector<std::string_view> told;
+    for (const auto& audience : audiences_)
+        if (tell(audience, out)) told.push_back(audience.channel);
+    if (audiences_.size() > 1)
+        for (auto channel : told) wake(channel, out);
     forget();
     is_missing_some_ = false;
 }

@@ -30,7 +30,7 @@ private:
 
     void keep_action(const ActionView& action);
     void keep_row(std::string_view channel, const ActionView& action);
-    void tell(const Audience& audience, Published& out) const;
+    bool tell(const Audience& audience, Published& out) const;
     void wake(std::string_view channel, Published& out) const;
     void forget();
 

@@ -276,7 +276,7 @@ def disturb(world, clients, writing, audiences, output):
 
 @pytest.mark.limit(120 + 20 * ROUNDS)
 def test_the_log_goes_to_each_audience_whole(world):
-    with Server(world) as server, Clients(world.redis, server, gathers=True) as clients:
+    with Server(world) as server, Clients(world.redis, server) as clients:
         audiences = [AUDIENCES[:1], AUDIENCES[1:], AUDIENCES]
         for number, some in enumerate(audiences):
             clients.open(f"client {number}", some)
@@ -295,7 +295,6 @@ ACTION = """insert into action_records (id, server_ingest_id, _tag, client_id, t
 PATCH = """insert into action_modified_rows values (gen_random_uuid(), 'notes', '{1}', '{0}', '{2}', 'INSERT', '{{"id": "{1}"}}', '{{}}', {3})"""
 
 
-@pytest.mark.xfail(reason="each audience's batch sets the client going, before the other's has come")
 def test_an_action_of_two_audiences_comes_whole_to_a_client_of_both(world):
     with Server(world) as server, Clients(world.redis, server) as clients:
         clients.open("both", AUDIENCES[:2])
@@ -307,7 +306,7 @@ def test_an_action_of_two_audiences_comes_whole_to_a_client_of_both(world):
 
 
 def test_retention_is_not_told(world):
-    with Server(world) as server, Clients(world.redis, server, gathers=True) as clients:
+    with Server(world) as server, Clients(world.redis, server) as clients:
         clients.open("one", ["user:u1"])
         with Writing(server, server.write, count=1) as writing:
             writing.go_on()

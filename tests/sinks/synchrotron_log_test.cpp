@@ -29,8 +29,9 @@ protected:
     static std::string row(const std::string& id, const std::string& action) {
         return R"({"id":")" + id + R"(","action_record_id":")" + action + R"("})";
     }
-    static std::string batch(const std::string& actions, const std::string& rows) {
-        return R"( {"_tag":"Batch","caughtUp":true,"actions":[)" + actions +
+    static std::string batch(const std::string& actions, const std::string& rows,
+                             const std::string& is_caught_up = "true") {
+        return R"( {"_tag":"Batch","caughtUp":)" + is_caught_up + R"(,"actions":[)" + actions +
                R"(],"modifiedRows":[)" + rows + "]}";
     }
     Lines end() {
@@ -58,9 +59,11 @@ TEST_F(SynchrotronLogTest, TellsEachAudienceItsRowsAndTheirActionsAtTheEnd) {
     add_row("audience:u1", "r3", "a2");
     EXPECT_EQ(lines_of(published_), Lines{});
 
-    EXPECT_EQ(end(), (Lines{"audience:u1" + batch(std::string(a1) + "," + a2,
-                                                  row("r1", "a1") + "," + row("r3", "a2")),
-                            "audience:u2" + batch(a1, row("r2", "a1"))}));
+    // A client of both has all rows of an action before it begins.
+    auto rows = row("r1", "a1") + "," + row("r3", "a2");
+    EXPECT_EQ(end(), (Lines{"audience:u1" + batch(std::string(a1) + "," + a2, rows, "false"),
+                            "audience:u2" + batch(a1, row("r2", "a1"), "false"),
+                            "audience:u1" + wakeup, "audience:u2" + wakeup}));
 }
 
 TEST_F(SynchrotronLogTest, ForgetsATransactionWithItsEnd) {
@@ -107,7 +110,8 @@ TEST_F(SynchrotronLogTest, HasAnAudienceFetchWhatHasNoActionHere) {
     add_row("audience:u1", "r1", "a1");
     add_row("audience:u2", "r2", "a0");
 
-    EXPECT_EQ(end(), (Lines{"audience:u1" + batch(a1, row("r1", "a1")), "audience:u2" + wakeup}));
+    EXPECT_EQ(end(), (Lines{"audience:u1" + batch(a1, row("r1", "a1"), "false"),
+                            "audience:u2" + wakeup, "audience:u1" + wakeup}));
 }
 
 // After a start in the middle of a transaction, or a row that could not be written.
