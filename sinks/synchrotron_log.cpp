@@ -90,7 +90,9 @@ void SynchrotronLog::end_transaction(Published& out) {
     for (const auto& audience : audiences_)
         if (tell(audience, out)) told.push_back(audience.channel);
     if (audiences_.size() > 1)
-        for (auto channel : told) wake(channel, out);
+        for (auto channel : told)
+            out.add(output_, channel) +=
+                R"({"_tag":"Batch","caughtUp":true,"actions":[],"modifiedRows":[]})";
     forget();
     is_missing_some_ = false;
 }

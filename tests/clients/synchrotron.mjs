@@ -1,4 +1,5 @@
-// Synchrotron consumers, each with a push transport that hears the batches of its audiences: several in one program.
+// Synchrotron consumers, each with a push transport that hears the batches of its audiences: several in one program. With `gathers` the
+// transport lets a client apply what it has stored only when nothing more has come for a moment: each time it looks at the whole log.
 import { SynchrotronConsumer } from './consumers/synchrotron.mjs';
 import { Feed } from './feed.mjs';
 import { fetchJson, serve } from './rpc.mjs';
@@ -6,8 +7,8 @@ import { fetchJson, serve } from './rpc.mjs';
 const clients = new Map();
 
 class Client {
-  constructor({ url, prefix, audiences, channels, application, tags, bootstraps }) {
-    Object.assign(this, { url, prefix, audiences, channels, application, tags, bootstraps });
+  constructor({ url, prefix, audiences, channels, application, tags, bootstraps, gathers }) {
+    Object.assign(this, { url, prefix, audiences, channels, application, tags, bootstraps, gathers });
     this.counts = { connections: 0, heard: 0 };
   }
 
@@ -40,11 +41,15 @@ class Client {
 
   hear(event) {
     this.counts.heard += 1;
-    const asks = this.sync.ingest(event);
-    if (event._tag !== 'Batch' && asks) return this.fetch();
+    clearTimeout(this.waiting);
+    const isBatch = event._tag === 'Batch';
+    const asks = this.sync.ingest(this.gathers && isBatch ? { ...event, caughtUp: false } : event);
+    if (!isBatch && asks) return this.fetch();
+    if (this.gathers) this.waiting = setTimeout(() => this.sync.ingest({ _tag: 'Batch', actions: [], modifiedRows: [] }), 50);
   }
 
   async drop() {
+    clearTimeout(this.waiting);
     this.feed.close();
     await this.connect();
   }

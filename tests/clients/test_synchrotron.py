@@ -276,7 +276,7 @@ def disturb(world, clients, writing, audiences, output):
 
 @pytest.mark.limit(120 + 20 * ROUNDS)
 def test_the_log_goes_to_each_audience_whole(world):
-    with Server(world) as server, Clients(world.redis, server) as clients:
+    with Server(world) as server, Clients(world.redis, server, gathers=True) as clients:
         audiences = [AUDIENCES[:1], AUDIENCES[1:], AUDIENCES]
         for number, some in enumerate(audiences):
             clients.open(f"client {number}", some)
@@ -306,7 +306,7 @@ def test_an_action_of_two_audiences_comes_whole_to_a_client_of_both(world):
 
 
 def test_retention_is_not_told(world):
-    with Server(world) as server, Clients(world.redis, server) as clients:
+    with Server(world) as server, Clients(world.redis, server, gathers=True) as clients:
         clients.open("one", ["user:u1"])
         with Writing(server, server.write, count=1) as writing:
             writing.go_on()

@@ -63,7 +63,7 @@ TEST_F(SynchrotronLogTest, TellsEachAudienceItsRowsAndTheirActionsAtTheEnd) {
     auto rows = row("r1", "a1") + "," + row("r3", "a2");
     EXPECT_EQ(end(), (Lines{"audience:u1" + batch(std::string(a1) + "," + a2, rows, "false"),
                             "audience:u2" + batch(a1, row("r2", "a1"), "false"),
-                            "audience:u1" + wakeup, "audience:u2" + wakeup}));
+                            "audience:u1" + batch("", ""), "audience:u2" + batch("", "")}));
 }
 
 TEST_F(SynchrotronLogTest, ForgetsATransactionWithItsEnd) {
@@ -111,7 +111,7 @@ TEST_F(SynchrotronLogTest, HasAnAudienceFetchWhatHasNoActionHere) {
     add_row("audience:u2", "r2", "a0");
 
     EXPECT_EQ(end(), (Lines{"audience:u1" + batch(a1, row("r1", "a1"), "false"),
-                            "audience:u2" + wakeup, "audience:u1" + wakeup}));
+                            "audience:u2" + wakeup, "audience:u1" + batch("", "")}));
 }
 
 // After a start in the middle of a transaction, or a row that could not be written.
