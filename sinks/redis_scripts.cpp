@@ -49,8 +49,11 @@ for i = 3, #ARGV, 2 do
   end
   redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
 end
-local now = redis.call('HMGET', KEYS[1], 'epoch', 'sync_id')
-redis.call('PUBLISH', KEYS[2], '{"type":"agent","epoch":"' .. now[1] .. '","prevSyncId":' .. now[2] ..
+local now = redis.call('HMGET', KEYS[1], 'epoch', 'sync_id', 'floor')
+-- Nothing was told on control since its last entry: else every subscriber would see a hole at each start.
+local top = redis.pcall('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+local previous = not top.err and top[1] and string.match(top[1][1], '^%d+') or now[3] or now[2]
+redis.call('PUBLISH', KEYS[2], '{"type":"agent","epoch":"' .. now[1] .. '","prevSyncId":' .. previous ..
   ',"lastSyncId":' .. now[2] .. ',"state":"' .. ARGV[2] .. '"}')
 return redis.status_reply('OK')
 )";

@@ -4,6 +4,7 @@ import pytest
 
 from support import history
 from support.history import Number, action
+from support.servers import wait_until
 from support.world import Subscriber, World
 
 TODOS = """create table todos (id int primary key, workspace_id int, title text);"""
@@ -60,6 +61,20 @@ def test_the_position_holds_its_fields(world):
     assert (position["sync_id"], position["floor"], position["slot"], position["timeline"]) == ("1", "0", one.slot, "1")
     assert position["system_id"] == one.sql("select system_identifier::text from pg_control_system()")[0][0]
     assert not {"commit_lsn", "xid", "changes", "hash"} & {name for name, value in position.items() if value not in ("", "0")}
+
+
+def test_a_start_is_no_hole_for_who_listens_to_control(world):
+    one = world()
+    one.sql("insert into todos values (1, 1, 'a'), (2, 1, 'b')")
+    one.sql("truncate todos")
+    one.sql("insert into todos values (3, 1, 'c')")
+    one.settle()
+    with Subscriber(one.redis) as subscriber:
+        one.agents[-1].restart()
+        one.agents[-1].wait_streaming()
+        wait_until(lambda: any(b'"up"' in data for _, data in list(subscriber.received)), what="the agent says that it is up")
+        told = [history.parse(data) for channel, data in subscriber.received if channel == "walcast:control"]
+    assert [(message["state"], message["prevSyncId"], message["lastSyncId"]) for message in told] == [("down", 3, 4), ("up", 3, 4)]
 
 
 ROW = {
