@@ -41,7 +41,7 @@ public:
         BatchBuilder::Limits batches;
         RecordingWriter* recording = nullptr;
         std::string reserved_prefix = "walcast:";  // No event's channel begins so.
-        SnapshotPositions* snapshots = nullptr;  // Hears what transactions there are.
+        SnapshotPositions* snapshots = nullptr;    // Hears what transactions there are.
     };
 
     // All but `settings` must outlive the pipeline.

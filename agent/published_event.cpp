@@ -18,7 +18,8 @@ std::vector<std::string> EventChannels::named(std::vector<std::string> names) co
 }
 
 void PublishedEvent::add_field(std::string_view name, std::string_view json) {
-    fmt::format_to(std::back_inserter(fields), "{}\"{}\":{}", fields.empty() ? "" : ",", name, json);
+    fmt::format_to(std::back_inserter(fields), "{}\"{}\":{}", fields.empty() ? "" : ",", name,
+                   json);
 }
 
 static std::string_view string_of(const JsonMember& member) {

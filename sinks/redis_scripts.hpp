@@ -29,8 +29,8 @@ extern const char* const first_position;
 // n channels: name, last id there ('' when not known), 1 to note it in the index of channels; then
 // for each message: which channel (0: control), its last id ('': no part of the history), its
 // bytes, and for what else is published after it: `publish`, Redis channel, bytes; or `again`,
-// Redis channel, '': the message itself; then for each receipt: mutation id, text. For a channel whose last id is not known the first message's
-// prevSyncId is empty, and filled in here.
+// Redis channel, '': the message itself; then for each receipt: mutation id, text. For a channel
+// whose last id is not known the first message's prevSyncId is empty, and filled in here.
 extern const char* const commit;
 
 // Begins an epoch. KEYS: position, channels, channels of the epoch before. ARGV: owner, then fields

@@ -1,8 +1,8 @@
 #pragma once
 
+#include "agent/change_stream.hpp"
 #include "agent/config.hpp"
 #include "agent/doctor/doctor_finding.hpp"
-#include "agent/change_stream.hpp"
 #include "sinks/awaitable.hpp"
 
 #include <optional>

@@ -16,7 +16,8 @@ static void read(std::string_view text, std::string_view values) {
     passes<ConfigError>([&] {
         auto config = parse_config(text, "fuzz.toml", environment);
         for (const auto& rule : config.rules) {
-            require(!rule.table.empty() && (rule.outbox || !rule.channels.empty()), "a rule has table and channels");
+            require(!rule.table.empty() && (rule.outbox || !rule.channels.empty()),
+                    "a rule has table and channels");
             matches_table(rule, "public", "todos");
         }
     });

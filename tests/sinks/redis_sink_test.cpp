@@ -199,7 +199,8 @@ TEST_F(RedisSinkTest, SendsAnEmptyBatchThatLeadsNowhere) {
     EXPECT_EQ(Words(owner + 1, owner + 7), position);
     EXPECT_EQ(Words(owner + 7, owner + 13), position);
     EXPECT_EQ(Words(owner + 14, sent.end()),
-              // No channels, no rules, no transaction, no receipts (which would last an hour), no outputs.
+              // No channels, no rules, no transaction, no receipts (which would last an hour), no
+              // outputs.
               (Words{"0", "", "", "0", "3600", "", ""}));
 }
 
