@@ -12,10 +12,12 @@ packages_of() {
                     libsimdjson-dev prometheus-cpp-dev ;;
         demo) echo postgresql-15 postgresql-client-15 redis-server redis-tools ;;
         test) packages_of demo; echo postgresql-15-wal2json libgtest-dev python3 python3-pytest python3-psycopg2 python3-redis python3-yaml strace \
-                   libfaketime iproute2 iptables ;;
+                   libfaketime iproute2 iptables
+              # For servers of other versions, as of failover. It brings 400 packages (48 MB); where nodejs is from elsewhere it has
+              # one of its own, which Debian's conflicts with.
+              command -v npm >/dev/null || echo npm ;;
         fuzz) echo clang libclang-rt-14-dev python3 ;;
-        # npm brings 400 packages (48 MB); where nodejs is from elsewhere it has one of its own, which Debian's conflicts with.
-        matrix) packages_of test; command -v npm >/dev/null || echo npm ;;
+        matrix) packages_of test ;;
         bench) packages_of demo; echo libbenchmark-dev python3 python3-psycopg2 python3-redis ;;
         image) packages_of bench; echo buildah debootstrap python3-yaml ;;
         *) echo "install.sh: unknown purpose \"$1\"; known: build demo test fuzz matrix bench image" >&2; return 2 ;;

