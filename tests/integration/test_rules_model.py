@@ -571,6 +571,8 @@ def play(seed, variant, postgres, redis):
             world.connection.close()
             for agent in world.agents:
                 agent.kill9()
+            # The walsender of an agent that has ended may take a moment.
+            postgres.execute("select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = %s", [world.slot])
             postgres.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s", [world.slot])
             postgres.execute(f"drop database if exists {world.db} with (force)")
     if problems:
