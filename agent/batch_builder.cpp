@@ -333,17 +333,21 @@ Batch::Slice BatchBuilder::write_bytes(std::string_view text) {
     return {begin, batch_.bytes.size()};
 }
 
+// What the transaction said, as of this mutation.
+Batch::Slice BatchBuilder::write_annotations(std::string_view mutation_id) {
+    auto begin = batch_.bytes.size();
+    if (!mutation_id.empty()) {
+        batch_.bytes += ",\"mutationId\":";
+        append_json_string(batch_.bytes, mutation_id);
+    }
+    batch_.bytes += annotation_.members;
+    return {begin, batch_.bytes.size()};
+}
+
 void BatchBuilder::put_annotations(Message& message) {
     if (annotation_.is_empty()) return;
-    if (annotations_.begin == annotations_.end) {
-        annotations_.begin = batch_.bytes.size();
-        if (!annotation_.mutation_id.empty()) {
-            batch_.bytes += ",\"mutationId\":";
-            append_json_string(batch_.bytes, annotation_.mutation_id);
-        }
-        batch_.bytes += annotation_.members;
-        annotations_.end = batch_.bytes.size();
-    }
+    if (annotations_.begin == annotations_.end)
+        annotations_ = write_annotations(annotation_.mutation_id);
     message.annotations_begin = annotations_.begin;
     message.annotations_end = annotations_.end;
 }
@@ -405,11 +409,9 @@ void BatchBuilder::add_event(PublishedEvent event, SyncId id) {
         if (is_of_transaction) {
             put_annotations(message);
         } else {
-            message.annotations_begin = batch_.bytes.size();
-            batch_.bytes += ",\"mutationId\":";
-            append_json_string(batch_.bytes, mutation_id);
-            batch_.bytes += annotation_.members;
-            message.annotations_end = batch_.bytes.size();
+            auto own = write_annotations(mutation_id);
+            message.annotations_begin = own.begin;
+            message.annotations_end = own.end;
         }
         put_channels(message, event.channels);
         auto body = write_bytes(event.fields);
@@ -419,11 +421,12 @@ void BatchBuilder::add_event(PublishedEvent event, SyncId id) {
         batch_.messages.push_back(message);
         if (!annotation_.mutation_id.empty()) note_end(message);
     }
-    if (mutation_id == annotation_.mutation_id) is_rejected_ = is_rejected_ || event.is_rejected;
     // The transaction's own mutation is committed at its end, unless it is rejected here.
-    if (event.is_rejected || mutation_id != annotation_.mutation_id)
-        if (!mutation_id.empty())
-            add_receipt(mutation_id, event.is_rejected, id, event.reason_json);
+    auto is_own = mutation_id == annotation_.mutation_id;
+    if (is_own && event.is_rejected) is_rejected_ = true;
+    auto is_settled = event.is_rejected || !is_own;
+    if (is_settled && !mutation_id.empty())
+        add_receipt(mutation_id, event.is_rejected, id, event.reason_json);
 }
 
 void BatchBuilder::write_event(const TableRule& outbox, const Change& change, SyncId id) {

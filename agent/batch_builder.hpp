@@ -143,6 +143,7 @@ private:
     void close_message();
     Batch::Slice write_bytes(std::string_view text);
     void put_channels(Message& message, std::span<const std::string> channels);
+    Batch::Slice write_annotations(std::string_view mutation_id);
     void put_annotations(Message& message);
     void note_end(const Message& message);
     void forget_ends();
