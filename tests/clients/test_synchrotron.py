@@ -13,7 +13,7 @@ import uuid
 
 import pytest
 
-from support.application import Application
+from support.application import Application, Writers
 from support.node import Node
 from support.servers import wait_until
 from support.world import World
@@ -218,43 +218,20 @@ def world(postgres, redis):
         yield world
 
 
-class Writing:
-    """Writers at work until the block ends: `write(chooser, connection, number, own)` is one transaction."""
+class Writing(Writers):
+    """Writers of `write(chooser, connection, number, own)`, which is one transaction; nothing may fail."""
+
+    rolled_back_by = ()
 
     def __init__(self, application, write, count=3):
-        self.application, self.write, self.transactions, self.error = application, write, 0, None
-        self._ends = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(count)]
+        super().__init__(application, SEED, count, pace=0.003)
+        self.write, self.own = write, [{} for _ in range(count)]
 
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, error_type, *_):
-        self._ends.set()
-        for thread in self._threads:
-            thread.join(60)
-        if not error_type:
-            assert not self.error, self.error
-
-    def _run(self, number):
-        chooser, own = random.Random(f"{SEED}/{number}"), {}
-        try:
-            connection = self.application.connect(autocommit=False)
-            while not self._ends.is_set():
-                self.write(chooser, connection, number, own)
-                self.transactions += 1
-                time.sleep(0.003 * chooser.random())
-            connection.close()
-        except Exception as error:
-            self.error = error
-            raise
+    def _transaction(self, connection, chooser, number, _):
+        self.write(chooser, connection, number, self.own[number])
 
     def go_on(self, more=30):
-        goal = self.transactions + more
-        wait_until(lambda: self.error or self.transactions >= goal, 120, "the writers go on")
-        assert not self.error, self.error
+        wait_until(self.has_done(more), 120, "the writers go on")
 
 
 def disturb(world, clients, writing, audiences, output):

@@ -211,6 +211,8 @@ def put(cursor, model, row):
 class Writers:
     """Concurrent transactions, some of them long, late, large or rolled back, until the block ends."""
 
+    rolled_back_by = (psycopg2.errors.DeadlockDetected, psycopg2.errors.UniqueViolation)  # Writers that meet.
+
     def __init__(self, application, seed, count=3, pace=0.002):
         self.application, self.seed, self.pace = application, seed, pace
         self.transactions = 0
@@ -248,7 +250,7 @@ class Writers:
             while not self._ends.is_set():
                 try:
                     self._transaction(connection, chooser, number, made)
-                except (psycopg2.errors.DeadlockDetected, psycopg2.errors.UniqueViolation):
+                except self.rolled_back_by:
                     connection.rollback()
                 self.transactions += 1
                 time.sleep(self.pace * chooser.random())
