@@ -331,12 +331,16 @@ def test_synchrotrons_log_is_told_by_audience_at_the_end_of_each_transaction(wor
         world.sql("delete from action_modified_rows")
         world.sql("delete from action_records")
         world.settle()
-        found = [(name, json.loads(data)) for name, data in heard(subscriber, 3)]
-        assert [(name, data["_tag"], [action["id"] for action in data["actions"]],
+        found = [(name, json.loads(data)) for name, data in heard(subscriber, 5)]
+        assert [(name, data["caughtUp"], [action["id"] for action in data["actions"]],
                  [(row["action_record_id"], row["audience_key"], row["sequence"]) for row in data["modifiedRows"]]) for name, data in found] == [
-            ("audience:user%3Au1", "Batch", ACTIONS[:1], [(ACTIONS[0], "user:u1", 0), (ACTIONS[0], "user:u1", 2)]),
-            ("audience:user%3Au2", "Batch", ACTIONS[:2], [(ACTIONS[0], "user:u2", 1), (ACTIONS[1], "user:u2", 0)]),
-            ("audience:user%3Au1", "Batch", ACTIONS[2:3], [(ACTIONS[2], "user:u1", n) for n in range(12)])]
+            ("audience:user%3Au1", False, ACTIONS[:1], [(ACTIONS[0], "user:u1", 0), (ACTIONS[0], "user:u1", 2)]),
+            ("audience:user%3Au2", False, ACTIONS[:2], [(ACTIONS[0], "user:u2", 1), (ACTIONS[1], "user:u2", 0)]),
+            # A client of both has all rows of the first action by now.
+            ("audience:user%3Au1", True, [], []),
+            ("audience:user%3Au2", True, [], []),
+            ("audience:user%3Au1", True, ACTIONS[2:3], [(ACTIONS[2], "user:u1", n) for n in range(12)])]
+        assert {data["_tag"] for _, data in found} == {"Batch"}
         action = found[0][1]["actions"][0]
         assert action["args"] == {"timestamp": 1} and action["synced"] == 1 and isinstance(action["server_ingest_id"], int)
         world.assert_sound()
