@@ -431,3 +431,19 @@ def test_the_examples_of_the_page_are_true(number, tmp_path):
 def test_the_page_has_an_example_of_each_envelope():
     assert {name for toml, _ in examples() for name in re.findall(r'envelope = "(\w+)"', toml)} == {"native", "chorus", "ably", "synchrotron"}
     assert len(re.findall(r"^```toml$", PAGE.read_text(), re.MULTILINE)) == len(examples())
+
+
+def configurations():
+    """All that the documentation has to be copied."""
+    pages = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+    return [pytest.param(toml, id=f"{page.stem}-{number}") for page in pages
+            for number, toml in enumerate(re.findall(r"^```toml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL))]
+
+
+@pytest.mark.parametrize("toml", configurations())
+def test_what_the_pages_give_to_copy_is_taken(toml, tmp_path):
+    path = tmp_path / "walcast.toml"
+    is_whole = "[[rule]]" in toml or "[outbox]" in toml
+    path.write_text(toml if is_whole else toml + '[[rule]]\ntable = "public.todos"\nchannels = ["c"]\n')
+    result = walcast("explain", "--config", path, "--print-envelope")
+    assert result.returncode == 0, result.stderr
