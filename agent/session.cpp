@@ -512,6 +512,20 @@ asio::awaitable<void> Session::report() {
 
 // --- heartbeat ---
 
+// Why there was no answer; empty: there was one, and it is measured.
+asio::awaitable<std::string> Session::ask(asio::awaitable<ChangeStream::Wal> asking) {
+    try {
+        auto wal = co_await within(settings_.limits.connect, std::move(asking));
+        if (!wal) co_return "postgres: no answer";
+        measure(*wal);
+        co_return "";
+    } catch (const PgError& error) {
+        co_return error.what();
+    } catch (const SetupError& error) {
+        co_return error.what();
+    }
+}
+
 // A database that is idle, or whose changes are all filtered out, would say nothing of whether we
 // still hear it; and what it writes must come through, not only what we say.
 asio::awaitable<void> Session::beat() {
@@ -533,21 +547,11 @@ asio::awaitable<void> Session::beat() {
         } else if (std::exchange(is_late, false)) {
             log_.info("heartbeat back");
         }
-        std::string why;
-        try {
-            auto asking = is_out ? stream_->wal()
-                                 : stream_->emit(std::string(Heartbeat::prefix),
-                                                 heartbeat_.send(Clock::now()));
-            auto wal = co_await within(settings_.limits.connect, std::move(asking));
-            if (wal)
-                measure(*wal);
-            else
-                why = "no answer";
-        } catch (const PgError& error) {
-            why = error.what();
-        } catch (const SetupError& error) {
-            why = error.what();
-        }
+        auto asking =
+            is_out ? stream_->wal()
+                   : stream_->emit(std::string(Heartbeat::prefix), heartbeat_.send(Clock::now()));
+        auto answering = ask(std::move(asking));
+        auto why = co_await std::move(answering);
         if (is_out) continue;
         if (why.empty()) ++metrics_.heartbeats_sent;
         if (!why.empty()) heartbeat_.failed();
@@ -572,17 +576,10 @@ asio::awaitable<void> Session::mark() {
     for (;;) {
         auto asked = snapshots->wait_until_asked();
         co_await std::move(asked);
-        std::string why;
-        try {
-            auto marking =
-                stream_->emit(std::string(SnapshotPositions::prefix), snapshots->next_marker());
-            auto wal = co_await within(settings_.limits.connect, std::move(marking));
-            if (!wal) why = "postgres: no answer";
-        } catch (const PgError& error) {
-            why = error.what();
-        } catch (const SetupError& error) {
-            why = error.what();
-        }
+        auto marking =
+            stream_->emit(std::string(SnapshotPositions::prefix), snapshots->next_marker());
+        auto answering = ask(std::move(marking));
+        auto why = co_await std::move(answering);
         if (!why.empty()) snapshots->failed(why);
     }
 }

@@ -96,6 +96,7 @@ private:
     StandbyStatus status();
     void expect_life();
     asio::awaitable<void> let_go_of_stopping_server();
+    asio::awaitable<std::string> ask(asio::awaitable<ChangeStream::Wal> asking);
     asio::awaitable<void> beat();
     asio::awaitable<void> mark();
     bool is_stop_without_sink() const;
