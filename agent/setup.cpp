@@ -1,9 +1,9 @@
 #include "agent/setup.hpp"
 
 #include "agent/concurrency.hpp"
-#include "agent/describe.hpp"
 #include "agent/errors.hpp"
 #include "agent/numbering.hpp"
+#include "agent/publishable_table.hpp"
 #include "agent/resume.hpp"
 #include "sinks/redis_sink.hpp"
 
@@ -13,120 +13,6 @@
 #include <map>
 
 namespace walcast {
-
-// A partitioned table has an identity when it and each of its partitions do.
-static constexpr std::string_view tables_sql = R"(
-WITH identity AS (
-    SELECT c.oid, {} AS is_there
-    FROM pg_class c WHERE c.relkind IN ('r', 'p'))
-SELECT n.nspname, c.relname,
-    identity.is_there AND NOT EXISTS (
-        SELECT 1 FROM pg_partition_tree(c.oid) t JOIN identity leaf ON leaf.oid = t.relid
-        WHERE c.relkind = 'p' AND t.isleaf AND NOT leaf.is_there),
-    pg_has_role(c.relowner, 'USAGE'),
-    a.attname,
-    (SELECT max(g.attgenerated::text) FROM pg_attribute g
-     WHERE c.relreplident = 'f' AND g.attrelid = c.oid AND g.attnum > 0 AND g.attgenerated <> ''),
-    c.relkind = 'r' AND EXISTS (SELECT 1 FROM pg_inherits h WHERE h.inhparent = c.oid)
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN identity ON identity.oid = c.oid
-LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (c.relreplident = 'f' OR EXISTS (
-    SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND a.attnum = ANY (i.indkey)
-    AND ((c.relreplident = 'd' AND i.indisprimary) OR (c.relreplident = 'i' AND i.indisreplident))))
-WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition
-AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_toast%'
-ORDER BY 1, 2)";
-
-asio::awaitable<std::vector<PublishableTable>> publishable_tables(PgConnection& connection) {
-    auto sql = fmt::format(tables_sql, has_identity_sql("c"));
-    auto rows = co_await connection.query(std::move(sql), "list the tables");
-    std::vector<PublishableTable> tables;
-    for (auto& row : rows) {
-        if (tables.empty() || tables.back().schema != row[0] || tables.back().name != row[1])
-            tables.push_back({.schema = row[0],
-                              .name = row[1],
-                              .has_identity = row[2] == "t",
-                              .is_ours = row[3] == "t",
-                              .generated = row[5].empty() ? ' ' : row[5][0],
-                              .has_children = row[6] == "t",
-                              .identity = {}});
-        if (!row[4].empty()) tables.back().identity.push_back(std::move(row[4]));
-    }
-    co_return tables;
-}
-
-std::string_view publish_generated(const PgConnection& connection) {
-    return connection.server_version() >= 180000 ? ", publish_generated_columns = stored" : "";
-}
-
-// --- slots ---
-
-// A slot is not made before every transaction that writes has ended, in any database.
-static asio::awaitable<void> say_who_is_waited_for(std::string conninfo, Say say) {
-    auto executor = co_await asio::this_coro::executor;
-    co_await sleep_for(std::chrono::seconds{2});
-    PgConnection connection(executor, conninfo, PgConnection::Mode::sql);
-    co_await connection.open();
-    // By its lock: of other users' transactions pg_stat_activity shows who, but not since when.
-    auto rows = co_await connection.query(
-        "SELECT l.pid, coalesce(date_trunc('second', now() - a.xact_start)::text, 'a time that is "
-        "hidden from this user'), a.datname, a.usename FROM pg_locks l JOIN pg_stat_activity a ON "
-        "a.pid = l.pid WHERE l.locktype = 'transactionid' AND l.granted ORDER BY a.xact_start "
-        "LIMIT 3",
-        "look for running transactions");
-    for (const auto& row : rows)
-        say(fmt::format(
-            "waiting for a transaction that is still running: pid {} for {}, database {}, user {} "
-            "(SELECT pg_terminate_backend({}) would end it)",
-            row[0], row[1], row[2], row[3], row[0]));
-    auto prepared = co_await connection.query(
-        "SELECT gid, date_trunc('second', now() - prepared), database, owner FROM "
-        "pg_prepared_xacts ORDER BY prepared LIMIT 3",
-        "look for prepared transactions");
-    for (const auto& row : prepared)
-        say(
-            fmt::format("waiting for a prepared transaction: {0} for {1}, database {2}, user {3} "
-                        "(there, COMMIT "
-                        "PREPARED {4} or ROLLBACK PREPARED {4} would end it)",
-                        row[0], row[1], row[2], row[3], quote_literal(row[0])));
-    for (Signal never(executor);;) co_await never.wait();
-}
-
-static std::string create_slot_sql(const PgConnection& connection, std::string_view slot,
-                                   Plugin plugin, SlotKind kind) {
-    std::string_view options;
-    if (kind == SlotKind::temporary)
-        options = ", true";
-    else if (connection.server_version() >= 170000)
-        options = ", failover => true";  // Standbys may keep a copy of it.
-    return fmt::format("SELECT pg_create_logical_replication_slot({}, '{}'{})", quote_literal(slot),
-                       name_of(plugin), options);
-}
-
-asio::awaitable<std::string> create_slot(PgConnection& connection, std::string conninfo,
-                                         std::string slot, Plugin plugin, SlotKind kind, Say say) {
-    // By a function and not by CREATE_REPLICATION_SLOT, so that a server that waits for others
-    // looks after us: else a slot half made outlives us for as long as they last.
-    try {
-        co_await connection.query("SET client_connection_check_interval = '1s'", "be looked after");
-    } catch (const PgError&) {
-        // Not every platform can.
-    }
-    auto sql = create_slot_sql(connection, slot, plugin, kind);
-    sql.insert(std::string_view("SELECT ").size(), "lsn FROM ");
-    auto attempted = fmt::format("create slot \"{}\"", slot);
-    std::string consistent_point;
-    auto create = [](PgConnection& on, std::string command, std::string what,
-                     std::string& point) -> asio::awaitable<void> {
-        auto rows = co_await on.query(std::move(command), std::move(what));
-        point = rows.at(0).at(0);
-    };
-    auto creating = create(connection, std::move(sql), std::move(attempted), consistent_point);
-    auto explaining = say_who_is_waited_for(std::move(conninfo), std::move(say));
-    co_await run_together(std::move(creating), std::move(explaining));
-    co_return consistent_point;
-}
-
-// --- init ---
 
 void expect_logical(std::string_view wal_level) {
     if (wal_level == "logical") return;

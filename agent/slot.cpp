@@ -1,5 +1,6 @@
 #include "agent/slot.hpp"
 
+#include "agent/concurrency.hpp"
 #include "agent/errors.hpp"
 
 #include <fmt/format.h>
@@ -63,6 +64,72 @@ asio::awaitable<SlotFacts> read_slot(PgConnection& connection, std::string slot,
                         .wal_status = row[4],
                         .is_temporary = row[8] == "t",
                         .has_failover = row[10] == "true"};
+}
+
+// A slot is not made before every transaction that writes has ended, in any database.
+static asio::awaitable<void> say_who_is_waited_for(std::string conninfo, Say say) {
+    auto executor = co_await asio::this_coro::executor;
+    co_await sleep_for(std::chrono::seconds{2});
+    PgConnection connection(executor, conninfo, PgConnection::Mode::sql);
+    co_await connection.open();
+    // By its lock: of other users' transactions pg_stat_activity shows who, but not since when.
+    auto rows = co_await connection.query(
+        "SELECT l.pid, coalesce(date_trunc('second', now() - a.xact_start)::text, 'a time that is "
+        "hidden from this user'), a.datname, a.usename FROM pg_locks l JOIN pg_stat_activity a ON "
+        "a.pid = l.pid WHERE l.locktype = 'transactionid' AND l.granted ORDER BY a.xact_start "
+        "LIMIT 3",
+        "look for running transactions");
+    for (const auto& row : rows)
+        say(fmt::format(
+            "waiting for a transaction that is still running: pid {} for {}, database {}, user {} "
+            "(SELECT pg_terminate_backend({}) would end it)",
+            row[0], row[1], row[2], row[3], row[0]));
+    auto prepared = co_await connection.query(
+        "SELECT gid, date_trunc('second', now() - prepared), database, owner FROM "
+        "pg_prepared_xacts ORDER BY prepared LIMIT 3",
+        "look for prepared transactions");
+    for (const auto& row : prepared)
+        say(
+            fmt::format("waiting for a prepared transaction: {0} for {1}, database {2}, user {3} "
+                        "(there, COMMIT "
+                        "PREPARED {4} or ROLLBACK PREPARED {4} would end it)",
+                        row[0], row[1], row[2], row[3], quote_literal(row[0])));
+    for (Signal never(executor);;) co_await never.wait();
+}
+
+std::string create_slot_sql(const PgConnection& connection, std::string_view slot, Plugin plugin,
+                            SlotKind kind) {
+    std::string_view options;
+    if (kind == SlotKind::temporary)
+        options = ", true";
+    else if (connection.server_version() >= 170000)
+        options = ", failover => true";  // Standbys may keep a copy of it.
+    return fmt::format("SELECT pg_create_logical_replication_slot({}, '{}'{})", quote_literal(slot),
+                       name_of(plugin), options);
+}
+
+asio::awaitable<std::string> create_slot(PgConnection& connection, std::string conninfo,
+                                         std::string slot, Plugin plugin, SlotKind kind, Say say) {
+    // By a function and not by CREATE_REPLICATION_SLOT, so that a server that waits for others
+    // looks after us: else a slot half made outlives us for as long as they last.
+    try {
+        co_await connection.query("SET client_connection_check_interval = '1s'", "be looked after");
+    } catch (const PgError&) {
+        // Not every platform can.
+    }
+    auto sql = create_slot_sql(connection, slot, plugin, kind);
+    sql.insert(std::string_view("SELECT ").size(), "lsn FROM ");
+    auto attempted = fmt::format("create slot \"{}\"", slot);
+    std::string consistent_point;
+    auto create = [](PgConnection& on, std::string command, std::string what,
+                     std::string& point) -> asio::awaitable<void> {
+        auto rows = co_await on.query(std::move(command), std::move(what));
+        point = rows.at(0).at(0);
+    };
+    auto creating = create(connection, std::move(sql), std::move(attempted), consistent_point);
+    auto explaining = say_who_is_waited_for(std::move(conninfo), std::move(say));
+    co_await run_together(std::move(creating), std::move(explaining));
+    co_return consistent_point;
 }
 
 }  // namespace walcast

@@ -3,8 +3,8 @@
 #include "agent/config.hpp"
 #include "agent/log.hpp"
 #include "agent/recording/recording.hpp"
-#include "agent/setup.hpp"
 #include "agent/tail/tail_view.hpp"
+#include "sinks/awaitable.hpp"
 
 #include <optional>
 #include <string>

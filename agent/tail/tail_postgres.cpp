@@ -2,6 +2,7 @@
 #include "agent/describe.hpp"
 #include "agent/errors.hpp"
 #include "agent/output.hpp"
+#include "agent/publishable_table.hpp"
 #include "agent/replication_stream.hpp"
 #include "agent/session.hpp"
 #include "agent/tail/tail.hpp"
