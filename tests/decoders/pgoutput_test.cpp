@@ -224,15 +224,15 @@ TEST_F(PgoutputVector, InsertOfBinaryValues) {
 
 // --- every message, cut and extended ---
 
-struct Sample {
+struct MessageSample {
     const char* name;
     std::string bytes;
     bool is_in_transaction = true;
 
-    friend void PrintTo(const Sample& shown, std::ostream* out) { *out << shown.name; }
+    friend void PrintTo(const MessageSample& shown, std::ostream* out) { *out << shown.name; }
 };
 
-static std::vector<Sample> samples() {
+static std::vector<MessageSample> samples() {
     Row row{text("7"), null, unchanged};
     Row old_row{text("6"), null, null};
     return {
@@ -253,12 +253,12 @@ static std::vector<Sample> samples() {
     };
 }
 
-static PgoutputDecoder ready_for(const Sample& sample) {
+static PgoutputDecoder ready_for(const MessageSample& sample) {
     if (sample.is_in_transaction) return in_todos();
     return after({begin_message(), relation_message(todos()), commit_message()});
 }
 
-class PgoutputMessage : public testing::TestWithParam<Sample> {};
+class PgoutputMessage : public testing::TestWithParam<MessageSample> {};
 
 TEST_P(PgoutputMessage, IsReadWhole) {
     auto decoder = ready_for(GetParam());

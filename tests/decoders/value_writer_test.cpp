@@ -329,16 +329,16 @@ TEST(ValueWriter, GoesOnAfterAnError) {
 namespace {
 
 // A value as the server prints it, and as JSON.
-struct Sample {
+struct ValueSample {
     std::string text;
     std::string json;
 };
 
-class SampleMaker {
+class ValueSampleMaker {
 public:
-    explicit SampleMaker(std::uint64_t seed) : random_(seed) {}
+    explicit ValueSampleMaker(std::uint64_t seed) : random_(seed) {}
 
-    Sample value(std::uint32_t oid) {
+    ValueSample value(std::uint32_t oid) {
         switch (oid) {
             case type::int4: return number();
             case type::text: return text();
@@ -362,16 +362,16 @@ private:
 
     std::size_t below(std::size_t limit) { return random_() % limit; }
 
-    Sample number() {
+    ValueSample number() {
         auto text = std::to_string(static_cast<int>(below(2000)) - 1000);
         return {text, text};
     }
 
-    Sample text() {
+    ValueSample text() {
         constexpr const char* pieces[] = {"a", "NULL", " ",    ",",    "{", "}", "(",
                                           ")", "\"",   "\\",   "é",    "😀", ";", "\n",
                                           "'", "=>",   "\"\"", "\\\"", "\t"};
-        Sample made{{}, "\""};
+        ValueSample made{{}, "\""};
         for (auto left = below(6); left > 0; --left) {
             std::string piece = pieces[below(std::size(pieces))];
             made.text += piece;
@@ -387,15 +387,16 @@ private:
         return made;
     }
 
-    Sample array(std::uint32_t element) {
+    ValueSample array(std::uint32_t element) {
         if (below(6) == 0) return {"{}", "[]"};
         std::vector<std::size_t> sizes(1 + below(3));
         for (auto& size : sizes) size = 1 + below(3);
         return dimension(element, sizes, 0);
     }
 
-    Sample dimension(std::uint32_t element, const std::vector<std::size_t>& sizes, std::size_t at) {
-        Sample made{"{", "["};
+    ValueSample dimension(std::uint32_t element, const std::vector<std::size_t>& sizes,
+                          std::size_t at) {
+        ValueSample made{"{", "["};
         for (std::size_t i = 0; i < sizes[at]; ++i) {
             auto is_last = at + 1 == sizes.size();
             auto item = is_last ? array_element(element) : dimension(element, sizes, at + 1);
@@ -405,7 +406,7 @@ private:
         return {made.text + '}', made.json + ']'};
     }
 
-    Sample array_element(std::uint32_t element) {
+    ValueSample array_element(std::uint32_t element) {
         if (below(5) == 0) return {"NULL", "null"};
         auto made = value(element);
         if (made.text.empty() || made.text == "NULL" ||
@@ -414,13 +415,13 @@ private:
         return made;
     }
 
-    Sample composite(const std::vector<Field>& fields) {
-        Sample made;
+    ValueSample composite(const std::vector<Field>& fields) {
+        ValueSample made;
         for (const auto& field : fields) {
             made.text += made.text.empty() ? '(' : ',';
             made.json += (made.json.empty() ? "{\"" : ",\"") + std::string(field.name) + "\":";
             auto is_null = below(5) == 0;
-            auto item = is_null ? Sample{"", "null"} : value(field.oid);
+            auto item = is_null ? ValueSample{"", "null"} : value(field.oid);
             auto needs_quotes =
                 item.text.empty() || item.text.find_first_of("\"\\(), \t\n") != std::string::npos;
             made.text += needs_quotes && !is_null ? quoted(item.text, "") : item.text;
@@ -429,8 +430,8 @@ private:
         return {made.text + ')', made.json + '}'};
     }
 
-    Sample pairs() {
-        Sample made{{}, "{"};
+    ValueSample pairs() {
+        ValueSample made{{}, "{"};
         for (auto left = below(4); left > 0; --left) {
             auto [key, key_json] = text();
             auto is_null = below(4) == 0;
@@ -463,7 +464,7 @@ constexpr std::uint32_t sampled[] = {type::text, 1009, address, addresses, perso
 
 TEST(ValueWriter, WritesWhateverIsNestedAsItShould) {
     auto seed = test_seed();
-    SampleMaker samples(seed);
+    ValueSampleMaker samples(seed);
     auto types = example_types();
     ValueWriter writer;
     for (auto round = 0; round < 2000; ++round) {
@@ -477,7 +478,7 @@ TEST(ValueWriter, WritesWhateverIsNestedAsItShould) {
 }
 
 TEST(ValueWriter, ThrowsNothingElseForDamagedText) {
-    SampleMaker samples(test_seed());
+    ValueSampleMaker samples(test_seed());
     auto types = example_types();
     ValueWriter writer;
     for (auto round = 0; round < 2000; ++round) {

@@ -122,13 +122,13 @@ TEST(MaskValue, KeepsOfANumericWhereItsDigitsAre) {
 
 // --- every built-in type ---
 
-struct Sample {
+struct MaskSample {
     std::uint32_t type;
     std::string text;
     const char* form;  // Of what it becomes.
 };
 
-static const std::vector<Sample> samples{
+static const std::vector<MaskSample> samples{
     {16, "t", "t"},
     {17, "\\x00ff73656372", "\\\\x[0-9a-f]{12}"},
     {18, "x", "[a-z]"},
@@ -294,7 +294,7 @@ TEST(MaskValue, LooksIntoWhatHoldsOtherValues) {
     masker.add_types(user_types());
     JsonTypes types;
     types.add(user_types());
-    std::vector<Sample> held{
+    std::vector<MaskSample> held{
         {domain_oid, "2024-02-29", "[0-9]{4}-[01][0-9]-[0-3][0-9]"},
         {composite_oid, R"((12,"two ""words""",2024-02-29))",
          R"x(\([1-9][0-9],"[a-z]{3} ""[a-z]{5}""",[-0-9]{10}\))x"},
