@@ -81,7 +81,11 @@ void Outputs::wrap(const Batch& batch, const Message& message, std::string_view 
 }
 
 void Outputs::end_batch(const Batch& batch) {
-    if (!batch.after.partial) end_transaction();
+    // The one that goes on may be the next already.
+    const auto& partial = batch.after.partial;
+    auto goes_on = partial && partial->commit_lsn == transaction_.commit_lsn &&
+                   partial->xid == transaction_.xid;
+    if (!goes_on) end_transaction();
 }
 
 void Outputs::view_actions(const Batch& batch, const Message& message) {

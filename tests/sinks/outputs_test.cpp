@@ -222,6 +222,17 @@ TEST(Outputs, EndATransactionWithABatchOfNothing) {
     EXPECT_EQ(wrapped(outputs, second).size(), 1U);
 }
 
+// The next transaction may have begun, and hold nothing that anybody hears of so far.
+TEST(Outputs, EndATransactionWithItsBatchWhateverHasBegunByThen) {
+    Outputs outputs({synchrotron});
+    BatchWriter writer;
+    writer.add(1, action_record, R"({"id":"a"})")
+        .add(2, modified_row, R"({"action_record_id":"a"})");
+    writer.batch.after.partial = PartialTransaction{.commit_lsn = Lsn{2}, .xid = 2};
+
+    EXPECT_EQ(wrapped(outputs, writer).size(), 1U);
+}
+
 TEST(Outputs, KnowThatSomeIsMissingOfATransactionBegunBefore) {
     Outputs outputs({synchrotron});
     BatchWriter writer;
