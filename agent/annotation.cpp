@@ -103,13 +103,17 @@ void add(Annotation& annotation, Annotation more) {
         if (std::find(annotation.names.begin(), annotation.names.end(), name) !=
             annotation.names.end())
             throw ValueError(fmt::format("the transaction has said what \"{}\" is already", name));
-    if (annotation.members.size() + more.members.size() > annotation_bytes_max)
+    auto channels = annotation.channels;
+    for (auto& channel : more.channels)
+        if (std::find(channels.begin(), channels.end(), channel) == channels.end())
+            channels.push_back(std::move(channel));
+    if (annotation.members.size() + more.members.size() > annotation_bytes_max ||
+        channels.size() > channels_max)
         throw ValueError("too much together with what the transaction has said before");
     if (!more.mutation_id.empty()) annotation.mutation_id = std::move(more.mutation_id);
     annotation.members += more.members;
     annotation.names.insert(annotation.names.end(), more.names.begin(), more.names.end());
-    annotation.channels.insert(annotation.channels.end(), more.channels.begin(),
-                               more.channels.end());
+    annotation.channels = std::move(channels);
 }
 
 }  // namespace walcast

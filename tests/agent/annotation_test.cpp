@@ -80,6 +80,25 @@ TEST(Annotation, IsAddedTo) {
     EXPECT_EQ(annotation.channels, Names{"a"});
 }
 
+// However often it is said: who waits is kept to the end of the transaction.
+TEST(Annotation, NamesNoMoreChannelsTogetherThanAtOnce) {
+    Annotation annotation;
+    auto channels = [](int from, int count) {
+        std::string list;
+        for (auto i = from; i < from + count; ++i)
+            list += (list.empty() ? "\"" : ",\"") + std::to_string(i) + '"';
+        return parse_annotation("{\"channels\":[" + list + "]}");
+    };
+
+    for (auto i = 0; i < 1000; i += 500) add(annotation, channels(i, 500));
+
+    EXPECT_EQ(annotation.channels.size(), 1000U);
+    add(annotation, channels(0, 500));  // They are known.
+    EXPECT_EQ(annotation.channels.size(), 1000U);
+    EXPECT_THROW(add(annotation, channels(1000, 1)), ValueError);
+    EXPECT_EQ(annotation.channels.size(), 1000U);
+}
+
 TEST(Annotation, SaysNothingElseTheSecondTime) {
     auto annotation = parse_annotation(R"({"mutationId":"m","userId":"u1"})");
 
