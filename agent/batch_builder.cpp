@@ -52,6 +52,7 @@ BatchBuilder::Mark BatchBuilder::mark() const {
             .channels = batch_.channels.size(),
             .actions = batch_.actions.size(),
             .extras = batch_.extras.size(),
+            .extras_begin = extras_begin_,
             .published = published_,
             .weight = weight_,
             .is_open = is_open_,
@@ -64,6 +65,7 @@ void BatchBuilder::take_back(const Mark& mark) {
     batch_.channels.resize(mark.channels);
     batch_.actions.resize(mark.actions);
     batch_.extras.resize(mark.extras);
+    extras_begin_ = mark.extras_begin;
     published_ = mark.published;
     weight_ = mark.weight;
     is_open_ = mark.is_open;
@@ -81,9 +83,12 @@ void BatchBuilder::write(std::span<const TableRule> rules, const Change& change,
     if (routes_.channels.has_too_long())
         notice(*change.relation,
                "a channel's name would be above 1,024 bytes: left out, as if its column were null");
-    if (is_open_ &&
-        batch_.bytes.size() - batch_.messages.back().body_begin >= limits_.message_bytes)
-        close_message();
+    if (is_open_ && open_bytes() >= limits_.message_bytes) close_message();
+}
+
+std::size_t BatchBuilder::open_bytes() const {
+    return batch_.bytes.size() - batch_.messages.back().body_begin + batch_.extras.size() -
+           extras_begin_;
 }
 
 // Channels that hear of the same actions get one message, in which those stand by id; a channel
@@ -177,6 +182,7 @@ void BatchBuilder::open_message(const std::vector<std::size_t>& channels) {
     }
     message.channels_end = static_cast<std::uint32_t>(batch_.channels.size());
     message.body_begin = batch_.bytes.size();
+    extras_begin_ = batch_.extras.size();
     net_effects_.clear();
     message.actions_begin = message.actions_end = static_cast<std::uint32_t>(batch_.actions.size());
     batch_.messages.push_back(message);
@@ -319,8 +325,8 @@ void BatchBuilder::close_message() {
     if (!is_open_) return;
     auto& message = batch_.messages.back();
     message.body_end = batch_.bytes.size();
-    weight_ += (message.body_end - message.body_begin) *
-               (message.channels_end - message.channels_begin) * (1 + limits_.outputs);
+    weight_ +=
+        open_bytes() * (message.channels_end - message.channels_begin) * (1 + limits_.outputs);
     is_open_ = false;
     if (!annotation_.mutation_id.empty()) note_end(message);
 }

@@ -122,6 +122,7 @@ private:
         bool is_open = false;
         Message open;
     };
+        std::size_t extras_begin = 0;
     Mark mark() const;
     void take_back(const Mark& mark);
 
@@ -145,6 +146,7 @@ private:
     void put_channels(Message& message, std::span<const std::string> channels);
     Batch::Slice write_annotations(std::string_view mutation_id);
     void put_annotations(Message& message);
+    std::size_t open_bytes() const;
     void note_end(const Message& message);
     void forget_ends();
     void add_progress(const std::string& channel, SyncId last_id);
@@ -164,8 +166,9 @@ private:
     EventChannels event_channels_;
     Batch batch_;
     std::size_t weight_ = 0;
-    std::size_t published_ = 0;  // About what outputs besides the native one make of it.
-    bool is_open_ = false;       // The last message may still grow.
+    std::size_t published_ = 0;     // About what outputs besides the native one make of it.
+    bool is_open_ = false;          // The last message may still grow.
+    std::size_t extras_begin_ = 0;  // Its own.
     TransactionInfo transaction_;
     Annotation annotation_;      // Of it.
     Batch::Slice annotations_;   // The same as text of the batch, once that is written.

@@ -1081,6 +1081,27 @@ TEST(BatchBuilder, IsFullOnceItsMessagesWeighEnoughForAllTheirChannels) {
     EXPECT_TRUE(three.builder.is_full());
 }
 
+// A delete says little, and what takes it back is the row.
+TEST(BatchBuilder, WeighsWhatTakesAChangeBackToo) {
+    auto relation = full_notes();
+    BuilderFixture fixture(
+        {note_rule()},
+        {.message_bytes = 1000, .batch_bytes = 4000, .outputs = 1, .is_reversible = true});
+    auto remove = [&](SyncId id) {
+        auto row = delete_of(relation).with("id", "7").with("room", "a");
+        fixture.builder.add(row.with("body", std::string(600, 'x')).change(), id);
+    };
+
+    remove(1);
+    remove(2);
+    EXPECT_FALSE(fixture.builder.is_full());
+    remove(3);
+    remove(4);
+
+    EXPECT_TRUE(fixture.builder.is_full());
+    EXPECT_EQ(outline(fixture.builder.take({})), "r:a@1+2 r:a@3+4");
+}
+
 TEST(BatchBuilder, IsFullOnceItHasEnoughMessages) {
     auto relation = notes();
     BuilderFixture fixture({note_rule()}, {.batch_messages = 3});
