@@ -362,14 +362,15 @@ bool BatchBuilder::annotate(Annotation annotation) {
     annotation.channels = event_channels_.named(std::move(annotation.channels));
     walcast::add(annotation_, std::move(annotation));
     close_message();
-    annotations_ = {};
+    auto before = std::exchange(annotations_, {});
     for (auto i = own_begin_; i < batch_.messages.size(); ++i) {
         auto& message = batch_.messages[i];
         if (message.kind == Message::Kind::dead_letter) continue;
         // An event that says whose it is keeps that.
-        if (message.kind != Message::Kind::event ||
-            message.annotations_begin == message.annotations_end)
-            put_annotations(message);
+        auto is_anothers = message.kind == Message::Kind::event &&
+                           message.annotations_begin < message.annotations_end &&
+                           message.annotations_end != before.end;
+        if (!is_anothers) put_annotations(message);
         if (!annotation_.mutation_id.empty()) note_end(message);
     }
     return !is_cut_;

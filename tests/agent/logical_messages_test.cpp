@@ -229,6 +229,18 @@ TEST_F(LogicalMessages, GiveEventsTheMutationOfTheirTransaction) {
                               "receipt n committed @42 ", "receipt m committed @42 "}));
 }
 
+TEST_F(LogicalMessages, GiveEventsWhatIsSaidOfTheirTransactionLater) {
+    say("walcast", R"({"userId":"u1"})");
+    say("walcast:event", R"({"channel":"a","name":"x"})");
+    say("walcast:event", R"({"channel":"a","name":"y","mutationId":"n"})");
+    say("walcast", R"({"mutationId":"m"})");
+    commit();
+
+    EXPECT_EQ(lines(), (Lines{R"(event a @41 ,"mutationId":"m","userId":"u1"|"name":"x")",
+                              R"(event a @42 ,"mutationId":"n","userId":"u1"|"name":"y")",
+                              "receipt n committed @42 ", "receipt m committed @42 "}));
+}
+
 TEST_F(LogicalMessages, RejectWhateverBecomesOfTheTransaction) {
     commit();
     say("walcast:event", R"({"mutationId":"m","rejected":true,"reason":"why","channel":"a"})",
