@@ -436,6 +436,22 @@ void BatchBuilder::add_event(PublishedEvent event, SyncId id) {
         add_receipt(mutation_id, event.is_rejected, id, event.reason_json);
 }
 
+void BatchBuilder::pass_over(const PublishedEvent& event) {
+    auto is_own = event.mutation_id.empty() || event.mutation_id == annotation_.mutation_id;
+    if (is_own && event.is_rejected) is_rejected_ = true;
+}
+
+void BatchBuilder::pass_over(const Change& change) {
+    if (annotation_.mutation_id.empty() || change.action != Action::insert) return;
+    try {
+        auto rules = router_.rules_of(*change.relation);
+        if (rules.empty() || !rules.front().outbox) return;
+        pass_over(outbox_event(*rules.front().outbox, *change.new_tuple));
+    } catch (const ValueError&) {
+        return;  // It is among the dead letters.
+    }
+}
+
 void BatchBuilder::write_event(const TableRule& outbox, const Change& change, SyncId id) {
     // Rows are taken away again when the application likes.
     if (change.action != Action::insert) return;

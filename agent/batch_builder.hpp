@@ -64,6 +64,11 @@ public:
     // Throws ValueError where nobody would hear of it; then nothing is written.
     void add_event(PublishedEvent event, SyncId id);
 
+    // The same of what was sent before this builder began: what the transaction itself rejects is
+    // not committed at its end.
+    void pass_over(const PublishedEvent& event);
+    void pass_over(const Change& change);
+
     // An event that cannot be read, as the `bytes` that it came in.
     void set_aside_event(SyncId id, std::string_view reason, std::string_view bytes);
 
@@ -117,12 +122,12 @@ private:
         std::size_t channels = 0;
         std::size_t actions = 0;
         std::size_t extras = 0;
+        std::size_t extras_begin = 0;
         std::size_t published = 0;
         std::size_t weight = 0;
         bool is_open = false;
         Message open;
     };
-        std::size_t extras_begin = 0;
     Mark mark() const;
     void take_back(const Mark& mark);
 
@@ -141,12 +146,12 @@ private:
     void note_effect(const Route& found, const Batch::Action& parts, std::size_t begin);
     void put_extras(const Route& found, const Change& change, Batch::Action& parts);
     void keep_parts(const Route& found, const Change& change, Batch::Action parts);
+    std::size_t open_bytes() const;
     void close_message();
     Batch::Slice write_bytes(std::string_view text);
     void put_channels(Message& message, std::span<const std::string> channels);
     Batch::Slice write_annotations(std::string_view mutation_id);
     void put_annotations(Message& message);
-    std::size_t open_bytes() const;
     void note_end(const Message& message);
     void forget_ends();
     void add_progress(const std::string& channel, SyncId last_id);

@@ -34,6 +34,15 @@ static std::optional<std::string> publish(const LogicalMessage& message, SyncId 
     return std::nullopt;
 }
 
+// It was sent before the agent, or the session, began anew.
+static void pass_over(const LogicalMessage& message, BatchBuilder& builder) {
+    try {
+        builder.pass_over(parse_event(message.content));
+    } catch (const ValueError&) {
+        return;  // It is among the dead letters.
+    }
+}
+
 std::optional<std::string> take_message(const LogicalMessage& message, std::string_view bytes,
                                         Numbering& numbering, BatchBuilder& builder) {
     auto is_event = message.prefix == PublishedEvent::prefix;
@@ -42,7 +51,9 @@ std::optional<std::string> take_message(const LogicalMessage& message, std::stri
     if (message.is_transactional) {
         if (!is_event) return wrong;
         auto id = numbering.take(bytes, 1);
-        return id ? publish(message, *id, builder) : std::nullopt;
+        if (id) return publish(message, *id, builder);
+        if (!numbering.is_covered()) pass_over(message, builder);
+        return std::nullopt;
     }
     // It is a transaction of its own, whose end is told by its place alone.
     auto id = numbering.take_alone(message.lsn, is_event ? 1 : 0);

@@ -171,7 +171,10 @@ void Pipeline::add(const Change& change) {
     auto first_id = is_repeated
                         ? std::exchange(repeated_id_, std::nullopt)
                         : numbering_->take(message_, change.action == Action::update ? 2 : 1);
-    if (!first_id) return;
+    if (!first_id) {
+        if (!numbering_->is_covered()) builder_.pass_over(change);
+        return;
+    }
     if (!is_repeated) count(change);
     try {
         by_rules(*first_id, [&] { builder_.add(change, *first_id); });

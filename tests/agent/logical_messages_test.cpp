@@ -267,6 +267,34 @@ TEST_F(LogicalMessages, DoNotCommitWhatTheTransactionItselfRejects) {
                               "receipt m rejected @41 "}));
 }
 
+// Of what was sent before a restart only the position is left.
+TEST_F(LogicalMessages, DoNotCommitWhatTheTransactionHasRejectedBeforeARestart) {
+    auto send_begin = [&](BatchBuilder& to) {
+        LogicalMessage annotation{.is_transactional = true,
+                                  .lsn = Lsn{250},
+                                  .prefix = "walcast",
+                                  .content = R"({"mutationId":"m"})"};
+        LogicalMessage event{.is_transactional = true,
+                             .lsn = Lsn{250},
+                             .prefix = "walcast:event",
+                             .content = R"({"channel":"a","rejected":true})"};
+        for (const auto& message : {annotation, event})
+            take_message(message, message.content, numbering, to);
+    };
+    send_begin(builder);
+    lines();
+
+    numbering = Numbering(numbering.position());
+    BatchBuilder after(routers.router, {});
+    numbering.begin(transaction);
+    after.begin(transaction);
+    send_begin(after);
+    numbering.commit(Lsn{300});
+    after.end_transaction(numbering.position().sync_id);
+
+    EXPECT_TRUE(after.take({}).receipts.empty());
+}
+
 TEST_F(LogicalMessages, SetEventsAsideThatCannotBeRead) {
     auto contents = {R"({"channel":"walcast:control"})", R"({"channel":"walcast:receipt:m"})",
                      R"({"name":"nobody"})", R"({"rejected":true,"channel":"a"})", "\xff\n\xfe"};
