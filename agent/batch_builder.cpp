@@ -94,70 +94,13 @@ std::size_t BatchBuilder::open_bytes() const {
 // Channels that hear of the same actions get one message, in which those stand by id; a channel
 // never gets two messages with one id.
 void BatchBuilder::add_groups(const Change& change, SyncId first_id) {
-    group_channels();
-    for (std::size_t i = 0; i < group_count_; ++i) {
-        if (!is_open_for(groups_[i].channels)) {
+    for (const auto& group : groups_.of(routes_)) {
+        if (!is_open_for(group.channels)) {
             close_message();
-            open_message(groups_[i].channels);
+            open_message(group.channels);
         }
-        for (auto r : groups_[i].routes) append_action(routes_.routes[r], change, first_id);
+        for (auto r : group.routes) append_action(routes_.routes[r], change, first_id);
     }
-}
-
-void BatchBuilder::group_channels() {
-    group_count_ = 0;
-    const auto& routes = routes_.routes;
-    if (routes.size() == 1) {
-        auto& group = new_group();
-        group.routes.push_back(0);
-        for (std::size_t i = routes[0].channels_begin; i < routes[0].channels_end; ++i)
-            group.channels.push_back(i);
-        return;
-    }
-    // First what each channel hears,
-    heard_count_ = 0;
-    heard_index_.clear();
-    for (std::size_t r = 0; r < routes.size(); ++r)
-        for (std::size_t i = routes[r].channels_begin; i < routes[r].channels_end; ++i)
-            hearing_of(i).routes.push_back(r);
-    // then those that hear the same together,
-    for (std::size_t i = 0; i < heard_count_; ++i)
-        group_of(heard_[i].routes).channels.push_back(heard_[i].channel);
-    // and what ends with the first id before what ends with the second.
-    auto ends_first = [&](const Group& group) {
-        return !routes[group.routes.back()].has_second_id;
-    };
-    auto* first = groups_.data();
-    for (auto* group = groups_.data(); group != groups_.data() + group_count_; ++group)
-        if (ends_first(*group)) std::rotate(first++, group, group + 1);
-}
-
-BatchBuilder::Hearing& BatchBuilder::hearing_of(std::size_t channel) {
-    auto name_of = [this](std::size_t i) { return routes_.channels[heard_[i].channel]; };
-    if (auto found = heard_index_.find(routes_.channels[channel], name_of)) return heard_[*found];
-    if (heard_.size() == heard_count_) heard_.emplace_back();
-    auto& hearing = heard_[heard_count_++];
-    hearing.channel = channel;
-    hearing.routes.clear();
-    heard_index_.put(heard_count_ - 1, name_of);
-    return hearing;
-}
-
-BatchBuilder::Group& BatchBuilder::new_group() {
-    if (groups_.size() == group_count_) groups_.emplace_back();
-    auto& group = groups_[group_count_++];
-    group.channels.clear();
-    group.routes.clear();
-    return group;
-}
-
-// Of the routes of one change there are few combinations.
-BatchBuilder::Group& BatchBuilder::group_of(const std::vector<std::size_t>& routes) {
-    for (std::size_t i = 0; i < group_count_; ++i)
-        if (groups_[i].routes == routes) return groups_[i];
-    auto& group = new_group();
-    group.routes = routes;
-    return group;
 }
 
 bool BatchBuilder::is_open_for(const std::vector<std::size_t>& channels) const {

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "agent/annotation.hpp"
+#include "agent/channel_groups.hpp"
 #include "agent/net_effects.hpp"
 #include "agent/published_event.hpp"
-#include "agent/rules/name_index.hpp"
 #include "agent/rules/router.hpp"
 #include "decoders/event.hpp"
 #include "sinks/sink.hpp"
@@ -97,16 +97,6 @@ public:
     Counts take_counts() { return std::exchange(counts_, {}); }
 
 private:
-    struct Hearing {  // What one channel hears.
-        std::size_t channel = 0;
-        std::vector<std::size_t> routes;
-    };
-
-    struct Group {  // Channels that hear of the same routes.
-        std::vector<std::size_t> channels;
-        std::vector<std::size_t> routes;
-    };
-
     struct Told {
         const Rule* rule = nullptr;
         const Relation* relation = nullptr;
@@ -134,10 +124,6 @@ private:
     void write_event(const TableRule& outbox, const Change& change, SyncId id);
     void write(std::span<const TableRule> rules, const Change& change, SyncId first_id);
     void add_groups(const Change& change, SyncId first_id);
-    Hearing& hearing_of(std::size_t channel);
-    Group& new_group();
-    Group& group_of(const std::vector<std::size_t>& routes);
-    void group_channels();
     void open_message(const std::vector<std::size_t>& channels);
     bool is_open_for(const std::vector<std::size_t>& channels) const;
     void append_action(const Route& found, const Change& change, SyncId first_id);
@@ -185,11 +171,7 @@ private:
     Routes routes_;
     ValueWriter writer_;
     NetEffects net_effects_;
-    std::vector<Hearing> heard_;
-    std::size_t heard_count_ = 0;
-    NameIndex heard_index_;
-    std::vector<Group> groups_;
-    std::size_t group_count_ = 0;
+    ChannelGroups groups_;
     std::string scratch_;
     std::vector<std::string> models_reset_;  // In this transaction; once is enough.
     std::vector<std::string> notices_;
