@@ -26,10 +26,6 @@ struct RedisSettings {
     std::size_t channels_bytes_max = std::size_t{8} << 20U;
 };
 
-// What is stored of a position, from the fields and values of its hash; nothing where there is
-// none. `resetting`, if given, is set when a reset was interrupted. Throws SinkError.
-std::optional<Stored> read_stored(const Reply& reply, std::string* resetting = nullptr);
-
 // A field of what INFO says: `info_field(info, "role:")`.
 std::string_view info_field(std::string_view info, std::string_view field);
 

@@ -3,6 +3,7 @@
 #include "agent/concurrency.hpp"
 #include "agent/errors.hpp"
 #include "agent/resume.hpp"
+#include "sinks/redis_position.hpp"
 #include "sinks/redis_scripts.hpp"
 #include "sinks/redis_sink.hpp"
 

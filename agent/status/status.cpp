@@ -4,6 +4,7 @@
 #include "agent/errors.hpp"
 #include "agent/pg_connection.hpp"
 #include "sinks/redis_connection.hpp"
+#include "sinks/redis_position.hpp"
 
 #include <fmt/format.h>
 
