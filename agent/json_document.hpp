@@ -11,8 +11,8 @@ namespace walcast {
 // One member of an object that somebody else wrote.
 struct JsonMember {
     std::string_view name;
-    simdjson::dom::element value;
-    std::string_view text;  // The value as it stands there, numbers to the last digit.
+    simdjson::dom::element value;  // A number in it may be another one.
+    std::string_view text;         // The value as it stands there, numbers to the last digit.
 };
 
 // Calls `see` with each member, once the whole text is known to be an object; no member comes

@@ -54,6 +54,16 @@ TEST(Annotation, IsRefusedWhereMessagesWouldNotBeThemselves) {
     EXPECT_EQ(mistake_in(R"({"a":1,"a":2})"), "\"a\" stands there twice");
 }
 
+TEST(Annotation, HoldsNumbersOfAnySize) {
+    constexpr auto* numbers = R"("a":[18446744073709551616,-1e400,{"1\"23e5":0.5E+3}],"b":12)";
+
+    EXPECT_EQ(parse_annotation(std::string("{") + numbers + "}").members,
+              std::string(",") + numbers);
+    // What is wrong besides is wrong still.
+    for (const auto* wrong : {"01", "1.", "--1", "1e", "1e400 1", "+1", "1-1", ".5"})
+        EXPECT_NE(mistake_in(std::string(R"({"a":1e400,"b":)") + wrong + "}"), "none") << wrong;
+}
+
 TEST(Annotation, IsRefusedWhenItIsNotJson) {
     for (const auto* content :
          {"", "nonsense", "[1]", "7", "{\"a\":}", "{\"a\":tru}", "{\"a\":{\"b\":01}}", "{\"a\":1",
