@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace walcast {
 
@@ -135,9 +136,15 @@ asio::awaitable<void> Receipts::hear(RedisConnection& connection) {
         auto reply = co_await connection.read();
         if (reply.is_error()) throw_redis_error("subscribe", reply.text);
         if (reply.items.size() != 3) continue;
-        if (reply.items[0].text == "subscribe") look_.raise();
+        if (reply.items[0].text == "subscribe") look_soon(reply.items[1].text);
         if (reply.items[0].text == "message") tell(reply.items[1].text, reply.items[2].text);
     }
+}
+
+void Receipts::look_soon(std::string_view key) {
+    for (auto& waiter : waiters_)
+        if (waiter.key == key) waiter.is_look_due = true;
+    look_.raise();
 }
 
 asio::awaitable<void> Receipts::look_now_and_then() {
@@ -147,9 +154,8 @@ asio::awaitable<void> Receipts::look_now_and_then() {
         if (is_for_all) looked_at = Clock::now();
         std::vector<std::string> keys;
         for (auto& waiter : waiters_) {
-            if (!is_for_all && waiter.is_looked_for) continue;
-            waiter.is_looked_for = true;
-            keys.push_back(waiter.key);
+            auto is_due = std::exchange(waiter.is_look_due, false);
+            if (is_due || is_for_all) keys.push_back(waiter.key);
         }
         if (keys.empty()) continue;
         std::vector<std::optional<std::string>> found;

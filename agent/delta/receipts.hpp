@@ -38,7 +38,7 @@ private:
         std::string key;  // Also the name of the channel on which it is published.
         Signal told;
         std::optional<std::string> receipt;
-        bool is_looked_for = false;  // Since its channel is listened to.
+        bool is_look_due = false;  // Its channel is listened to from now on.
     };
     class Place;
 
@@ -47,6 +47,7 @@ private:
     asio::awaitable<void> listen();
     asio::awaitable<void> subscribe(RedisConnection& connection);
     asio::awaitable<void> hear(RedisConnection& connection);
+    void look_soon(std::string_view key);
     asio::awaitable<void> look_now_and_then();
     void tell(std::string_view key, const std::string& receipt);
 
