@@ -77,9 +77,7 @@ asio::awaitable<void> Pipeline::ask(std::chrono::milliseconds limit) {
     while (described_) {
         auto described = *std::exchange(described_, std::nullopt);
         const auto& relation = *described.relation;
-        auto is_told = !described.is_incomplete && !described.is_known && described.tells_all &&
-                       stream_.catalog().knows(relation);
-        if (is_told) co_return;
+        if (!described.is_incomplete && is_told_of(described)) co_return;
         auto asking = stream_.describe(relation, transaction_.xid);
         auto table = co_await within(limit, std::move(asking));
         if (!table)
@@ -87,9 +85,20 @@ asio::awaitable<void> Pipeline::ask(std::chrono::milliseconds limit) {
                 "postgres: no answer about a table that the stream holds, or its transaction is "
                 "not visible yet, as with a synchronous standby that is away");
         router_.forget();
+        asked_for_.push_back(relation);
         if (described.is_incomplete) decoder_->learn(*table);
         if (described.is_incomplete || repeated_id_) decode(message_, message_start_);
     }
+}
+
+// A description that comes again, as for each part of a transaction that has changed tables, tells
+// no more than the first did: that was answered as of the transaction's end.
+bool Pipeline::is_told_of(const Described& described) const {
+    const auto& relation = *described.relation;
+    if (!described.is_known && described.tells_all && stream_.catalog().knows(relation))
+        return true;
+    auto is_same = [&](const Relation& asked) { return asked.is_described_as(relation); };
+    return !repeated_id_ && std::any_of(asked_for_.begin(), asked_for_.end(), is_same);
 }
 
 // --- transactions in progress ---
@@ -131,6 +140,8 @@ void Pipeline::handle(const Event& event) {
         add(*change);
     } else if (const auto* begin = std::get_if<Begin>(&event)) {
         transaction_ = begin->transaction;
+        asked_for_.clear();
+        asked_about_.clear();
         numbering_->begin(transaction_);
         first_id_ = numbering_->position().sync_id + 1;
         builder_.begin(transaction_);
@@ -181,8 +192,6 @@ void Pipeline::add(const Change& change) {
     } catch (const ValueError& error) {
         // Perhaps a type has other fields by now, which nothing in the stream tells: asked about
         // once a transaction for each table.
-        if (asked_in_ != transaction_.commit_lsn) asked_about_.clear();
-        asked_in_ = transaction_.commit_lsn;
         auto is_worth_asking = !is_repeated && asked_about_.insert(change.relation).second;
         if (!is_worth_asking) return set_aside(change, *first_id, error.what());
         repeated_id_ = first_id;

@@ -24,6 +24,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <vector>
 
 namespace walcast {
 
@@ -111,6 +112,7 @@ private:
         std::size_t relations_taken = 0;
     };
 
+    bool is_told_of(const Described& described) const;
     void decode(std::string_view message, Lsn start);
     void handle(const Event& event);
     void sort(const WalData& data);
@@ -147,10 +149,12 @@ private:
     std::optional<Replay> replay_;
     std::string_view message_;  // Being taken.
     Lsn message_start_;
-    std::optional<SyncId> repeated_id_;                // Of the change to be read again.
-    Lsn asked_in_;                                     // The transaction in which
-    std::unordered_set<const Relation*> asked_about_;  // these were asked about.
-    std::optional<Described> described_;               // What the catalog is to be asked about now.
+    std::optional<SyncId> repeated_id_;  // Of the change to be read again.
+    // In this transaction: what was asked about as it was described,
+    std::vector<Relation> asked_for_;
+    std::unordered_set<const Relation*>
+        asked_about_;                     // and since a row of it could not be written.
+    std::optional<Described> described_;  // What the catalog is to be asked about now.
     std::optional<Numbering> numbering_;
     bool are_rules_noted_ = false;        // Those in force, with a batch that was taken.
     TransactionInfo transaction_;         // The one that began last.

@@ -29,6 +29,11 @@ struct Relation {
     std::vector<Column> columns;
     // Rises whenever the description changes, so that what was derived from it can be told stale.
     std::uint64_t generation = 0;
+
+    bool is_described_as(const Relation& other) const {
+        return oid == other.oid && schema == other.schema && name == other.name &&
+               replica_identity == other.replica_identity && columns == other.columns;
+    }
 };
 
 // What the catalog tells of a table and the stream may not. As of when it was asked, which may be

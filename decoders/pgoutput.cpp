@@ -177,9 +177,7 @@ bool PgoutputDecoder::relation(ByteReader& in) {
     auto& kept = relations_[found.oid];
     if (!kept) kept = std::make_unique<Relation>();
     // Sent again after VACUUM, GRANT and the like; only a real difference makes a new generation.
-    auto is_same = kept->generation != 0 && kept->schema == found.schema &&
-                   kept->name == found.name && kept->replica_identity == found.replica_identity &&
-                   kept->columns == found.columns;
+    auto is_same = kept->generation != 0 && kept->is_described_as(found);
     event_ = Described{
         .relation = kept.get(), .is_known = kept->generation != 0, .tells_all = tells_all(found)};
     if (is_same) return !tells_all(found);

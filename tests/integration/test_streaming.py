@@ -305,6 +305,26 @@ def test_an_event_inside_a_streamed_transaction_stops_the_agent(world):
 
 
 @pytest.mark.limit(180)
+def test_a_table_that_its_transaction_changes_is_asked_about_once(world):
+    one = world(tables=TABLES + "alter table rows replica identity full;")
+
+    def connections():
+        one.sql("select pg_stat_clear_snapshot()")
+        return one.sql("select sessions from pg_stat_database where datname = %s", [one.db])[0][0]
+
+    one.sql("begin")
+    one.sql("alter table rows add note text")
+    for first in range(0, 20_000, 200):  # Its parts begin with the table's description again, each.
+        one.sql(rows(first, first + 199).replace("select i,", "select i, repeat('x', 200),").replace("into rows", "into rows (id, note, title)"))
+    one.sql("commit")
+    wait_streamed(one)
+    before = connections()
+    one.settle()
+    assert len(one.actions("all")) == 20_000
+    assert connections() - before < 40, "there were more than a hundred"
+    one.assert_sound()
+
+
 def test_a_streamed_transaction_of_a_million_rows_passes_within_64_mib(world):
     one = world(history={"length": 10_000_000, "age": "24h"})
     one.sql("insert into rows select i, 'row number ' || i from generate_series(1, 1000000) i")
