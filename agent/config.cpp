@@ -187,6 +187,15 @@ void finish_channels(Config& config) {
                                  {.is_column = false, .text = config.channel_prefix, .keys = {}});
 }
 
+// An output whose ids they are cannot do without.
+void demand_sequence_ids(Config& config) {
+    const auto& outputs = config.redis.outputs;
+    auto is_demanded = std::any_of(outputs.begin(), outputs.end(),
+                                   [](const auto& output) { return output.has_sequence_ids; });
+    if (is_demanded && !config.outbox_table.empty() && !config.outbox.sequence_id)
+        config.outbox.sequence_id = "sequence_id";
+}
+
 // The outbox is a rule of its own kind.
 void add_outbox(Config& config, const toml::table& parsed) {
     if (config.outbox_table.empty()) {
@@ -214,6 +223,7 @@ toml::table outbox_toml(const Config& config) {
     auto add = [&](const char* name, const std::optional<std::string>& column) {
         if (column) table.insert(name, *column);
     };
+    add("sequence_id", columns.sequence_id);
     add("mutation_id", columns.mutation_id);
     add("channel", columns.channel);
     add("name", columns.name);
@@ -273,6 +283,7 @@ Config parse_config(std::string_view text, const std::string& file,
         Place{file, error.source().begin}.fail(error.description());
     }
     apply_environment(config, environment);
+    demand_sequence_ids(config);
     add_outbox(config, parsed);
     check_combinations(config);
     finish_channels(config);

@@ -233,6 +233,8 @@ constexpr ConfigKey keys[] = {
          config.outbox_table = text;
      },
      is_of_rules},
+    {"outbox.sequence_id", Kind::text,
+     [](Config& config, const std::string& text) { config.outbox.sequence_id = text; }, is_of_rules},
     {"outbox.mutation_id", Kind::text,
      [](Config& config, const std::string& text) { config.outbox.mutation_id = text; }, is_of_rules},
     {"outbox.channel", Kind::text,

@@ -43,6 +43,7 @@ PublishedEvent outbox_event(const TableRule::Outbox& outbox, const Tuple& row) {
         expect_mutation_id(*id);
         event.mutation_id = *id;
     }
+    if (auto id = text_of(outbox.sequence_id, row)) event.add_field("sequenceId", string_of(*id));
     if (auto name = text_of(outbox.name, row)) event.add_field("name", string_of(*name));
     if (auto data = text_of(outbox.data, row))
         event.add_field("data", json_of(*outbox.data, *data));

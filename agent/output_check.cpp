@@ -29,6 +29,7 @@ private:
     }
     void check_data(const OutputSettings& output, const Rule& rule) const;
     void check_ids(const OutputSettings& output) const;
+    void check_outbox(std::size_t output) const;
     void check_control(std::size_t output) const;
     void check_apart(std::size_t first, std::size_t second) const;
 
@@ -37,7 +38,7 @@ private:
 };
 
 bool takes(const OutputSettings& output, const Rule& rule) {
-    if (rule.outbox) return false;  // Events, of no model.
+    if (rule.outbox || output.has_sequence_ids) return false;  // Events, of no model.
     auto model = rule.model;
     if (model.empty() && rule.has_globs()) return true;  // Of any table's name.
     if (model.empty()) model = rule.table.substr(rule.table.find('.') + 1);
@@ -88,6 +89,13 @@ void OutputCheck::check_ids(const OutputSettings& output) const {
         }
 }
 
+void OutputCheck::check_outbox(std::size_t output) const {
+    auto has_outbox = std::any_of(config_.rules.begin(), config_.rules.end(),
+                                  [](const Rule& rule) { return rule.outbox.has_value(); });
+    if (outputs_[output].has_sequence_ids && !has_outbox)
+        refuse(output, "ids = \"sequence\": they are the outbox's, and there is no [outbox]");
+}
+
 void OutputCheck::check_control(std::size_t output) const {
     const auto& prefix = config_.redis.prefix;
     const auto& before = outputs_[output].channel_before;
@@ -132,6 +140,7 @@ void OutputCheck::check() {
         for (const auto& rule : config_.rules)
             if (takes(outputs_[i], rule)) check_data(outputs_[i], rule);
         if (outputs_[i].envelope == EnvelopeKind::ably) check_ids(outputs_[i]);
+        check_outbox(i);
         check_control(i);
         for (std::size_t j = 0; j < i; ++j) check_apart(j, i);
     }

@@ -14,7 +14,7 @@ namespace walcast {
 
 namespace {
 
-constexpr std::string_view keys[] = {"envelope", "channel", "models", "name", "corrections"};
+constexpr std::string_view keys[] = {"envelope", "channel", "models", "name", "ids", "corrections"};
 constexpr std::array kinds = {EnvelopeKind::native, EnvelopeKind::chorus, EnvelopeKind::ably,
                               EnvelopeKind::synchrotron};
 constexpr std::string_view place_of_channel = "{channel}";
@@ -37,6 +37,7 @@ private:
     EnvelopeKind read_envelope() const;
     void read_channel(OutputSettings& output) const;
     void read_models(OutputSettings& output) const;
+    void read_ids(OutputSettings& output) const;
     // Throws where the key is given and is not of this envelope.
     const toml::node* node_of(std::string_view key, EnvelopeKind only,
                               const OutputSettings& output) const;
@@ -114,6 +115,21 @@ const toml::node* OutputReader::node_of(std::string_view key, EnvelopeKind only,
     return node;
 }
 
+// The outbox's events alone have one, and those are of no model and have names of their own.
+void OutputReader::read_ids(OutputSettings& output) const {
+    const auto* node = node_of("ids", EnvelopeKind::ably, output);
+    if (node == nullptr) return;
+    auto word = text("ids");
+    if (word != "sync" && word != "sequence")
+        fail(*node, fmt::format("ids: \"{}\": expected \"sync\" or \"sequence\"", word));
+    output.has_sequence_ids = word == "sequence";
+    if (!output.has_sequence_ids) return;
+    for (const auto* key : {"models", "name"})
+        if (const auto* other = table_.get(key))
+            fail(*other,
+                 fmt::format("{}: with ids = \"sequence\" only the outbox is told of", key));
+}
+
 OutputSettings OutputReader::read() {
     refuse_unknown();
     OutputSettings output{.envelope = read_envelope()};
@@ -124,6 +140,7 @@ OutputSettings OutputReader::read() {
         if (auto mistake = mistake_of_name(output.name); !mistake.empty())
             fail(*node, fmt::format("name: \"{}\": {}", output.name, mistake));
     }
+    read_ids(output);
     if (const auto* node = node_of("corrections", EnvelopeKind::synchrotron, output)) {
         auto value = node->value_exact<bool>();
         if (!value) fail(*node, "corrections: expected true or false");

@@ -65,14 +65,6 @@ void AblyEnvelope::append_name(std::string& out, const ActionView& action) const
     out += '"';
 }
 
-// The SDK compares ids as numbers: decimal digits, below 2^53.
-std::string& AblyEnvelope::begin(const ChannelMessage& message, SyncId sync_id,
-                                 Published& out) const {
-    auto& text = out.add(output_, message.channel);
-    fmt::format_to(std::back_inserter(text), R"({{"id":"{}")", sync_id);
-    return text;
-}
-
 // Without this header the SDK skips a message.
 static void append_extras(std::string& out, const ChannelMessage& message, SyncId sync_id,
                           std::string_view given) {
@@ -96,8 +88,8 @@ static void append_list_header(std::string& out, std::string_view name, std::str
 
 void AblyEnvelope::wrap_action(const ChannelMessage& message, const ActionView& action,
                                Published& out) const {
-    auto& text = begin(message, action.sync_id, out);
-    text += ",\"name\":";
+    auto& text = out.add(output_, message.channel);
+    fmt::format_to(std::back_inserter(text), R"({{"id":"{}","name":)", action.sync_id);
     append_name(text, action);
     text += ",\"data\":";
     if (action.action == Action::remove) {
@@ -117,7 +109,13 @@ void AblyEnvelope::wrap_action(const ChannelMessage& message, const ActionView& 
 }
 
 void AblyEnvelope::wrap_event(const ChannelMessage& message, Published& out) const {
-    auto& text = begin(message, message.last_sync_id, out);
+    // The SDK compares ids as numbers: decimal digits, below 2^53.
+    auto sequence_id = json_member(message.event, "sequenceId");
+    if (output_.has_sequence_ids && sequence_id.empty()) return;
+    auto id = fmt::format("\"{}\"", message.last_sync_id);
+    auto& text = out.add(output_, message.channel);
+    text += "{\"id\":";
+    text += output_.has_sequence_ids ? sequence_id : id;
     if (auto name = json_member(message.event, "name"); !name.empty()) {
         text += ",\"name\":";
         text += name;
@@ -137,7 +135,8 @@ void AblyEnvelope::wrap_event(const ChannelMessage& message, Published& out) con
 }
 
 void AblyEnvelope::wrap(const ChannelMessage& message, Published& out) {
-    for (const auto& action : message.actions) wrap_action(message, action, out);
+    if (!output_.has_sequence_ids)
+        for (const auto& action : message.actions) wrap_action(message, action, out);
     if (message.kind == ChannelMessage::Kind::event) wrap_event(message, out);
 }
 

@@ -4,7 +4,8 @@
 
 namespace walcast {
 
-// Messages of Ably, one for each action or event, as its Models SDK reads them.
+// Messages of Ably, one for each action or event, as its Models SDK reads them; or, as its database
+// connector sends them, of the outbox alone, with its ids.
 class AblyEnvelope final : public Envelope {
 public:
     explicit AblyEnvelope(OutputSettings output);
@@ -17,7 +18,6 @@ private:
         std::string text;  // As it stands in a JSON string.
     };
 
-    std::string& begin(const ChannelMessage& message, SyncId sync_id, Published& out) const;
     void append_name(std::string& out, const ActionView& action) const;
     void wrap_action(const ChannelMessage& message, const ActionView& action, Published& out) const;
     void wrap_event(const ChannelMessage& message, Published& out) const;

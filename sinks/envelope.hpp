@@ -36,6 +36,7 @@ struct OutputSettings {
     std::string channel_after = {};         // to make the Redis channel.
     std::vector<std::string> models = {};   // Only these; empty: all.
     std::string name = "{model}.{action}";  // ably: of an action's message.
+    bool has_sequence_ids = false;          // ably: of the outbox, of which alone it tells.
     bool is_correcting = false;             // synchrotron: writes made outside of it.
 
     bool operator==(const OutputSettings&) const = default;

@@ -91,6 +91,7 @@ public:
 private:
     void show_rows(const Rule& rule);
     void show_log();
+    void show_outbox(const Rule& rule);
     void show(BatchBuilder& builder);
     void show_message(const Batch& batch, const Message& message, std::string_view channel);
     void show_published(std::string_view native);
@@ -234,15 +235,40 @@ void Sample::show_log() {
     show(builder);
 }
 
+void Sample::show_outbox(const Rule& rule) {
+    const auto& columns = *rule.outbox;
+    SampleTable outbox("outbox",
+                       {{columns.sequence_id.value_or("sequence_id"), int4_oid, "7"},
+                        {columns.mutation_id.value_or("mutation_id"), text_oid, "m-71"},
+                        {columns.channel.value_or("channel"), text_oid, "posts:1"},
+                        {columns.name.value_or("name"), text_oid, "addComment"},
+                        {columns.rejected.value_or("rejected"), bool_oid, "f"},
+                        {columns.data.value_or("data"), jsonb_oid, R"({"comment": "Hi"})"},
+                        {columns.headers.value_or("headers"), jsonb_oid, R"({"id": 123})"}});
+    std::vector<Rule> rules{rule};
+    rules.front().table = "public.outbox";
+    Catalog catalog(config_.values);
+    Router router(rules, catalog, Router::WithoutId::refused);
+    auto row = outbox.row();
+    auto builder = builder_for(router, "A row of the outbox", "");
+    builder.add({.action = Action::insert, .relation = &outbox.relation, .new_tuple = &row},
+                previous_id_ + 1);
+    show(builder);
+}
+
 std::string Sample::show() {
     auto is_log = [](const OutputSettings& output) {
         return output.envelope == EnvelopeKind::synchrotron && !output.is_correcting;
     };
     const auto& outputs = config_.redis.outputs;
-    auto rule = std::find_if(config_.rules.begin(), config_.rules.end(),
-                             [](const Rule& each) { return !each.outbox; });
+    const auto& rules = config_.rules;
+    auto rule =
+        std::find_if(rules.begin(), rules.end(), [](const Rule& each) { return !each.outbox; });
+    auto outbox = std::find_if(rules.begin(), rules.end(),
+                               [](const Rule& each) { return each.outbox.has_value(); });
     auto has_rows = outputs.empty() || !std::all_of(outputs.begin(), outputs.end(), is_log);
-    if (has_rows && rule != config_.rules.end()) show_rows(*rule);
+    if (has_rows && rule != rules.end()) show_rows(*rule);
+    if (has_rows && outbox != rules.end()) show_outbox(*outbox);
     if (std::any_of(outputs.begin(), outputs.end(), is_log)) show_log();
     return std::move(text_);
 }

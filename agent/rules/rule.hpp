@@ -24,6 +24,7 @@ enum class Unroutable {
 
 // The columns of an outbox by what they hold; those that are not named have the usual names.
 struct OutboxColumns {
+    std::optional<std::string> sequence_id = {};
     std::optional<std::string> mutation_id = {};
     std::optional<std::string> channel = {};
     std::optional<std::string> name = {};

@@ -28,6 +28,10 @@ public:
     TableRule::Outbox make_outbox() const;
 
 private:
+    std::optional<TableRule::Outbox::Column> find_outbox_column(
+        const std::optional<std::string>& written, const char* usual) const;
+    std::optional<TableRule::Outbox::Column> find_sequence_id(
+        const std::optional<std::string>& written) const;
     [[noreturn]] void fail(const std::string& place, const std::string& why) const {
         throw SetupError(
             fmt::format("{}: {}.{}: {}", place, relation_.schema, relation_.name, why));
@@ -201,17 +205,36 @@ std::optional<BoundPredicate> Fitting::bind(const char* key,
     }
 }
 
+std::optional<TableRule::Outbox::Column> Fitting::find_outbox_column(
+    const std::optional<std::string>& written, const char* usual) const {
+    auto name = written.value_or(usual);
+    if (!written && column_named(name) == nullptr) return std::nullopt;
+    auto index = find_column("", name);
+    return TableRule::Outbox::Column{
+        .index = index, .type = &catalog_.types().of(relation_.columns[index].type_oid)};
+}
+
+// A column that happens to have the usual name may be anything.
+std::optional<TableRule::Outbox::Column> Fitting::find_sequence_id(
+    const std::optional<std::string>& written) const {
+    auto found = find_outbox_column(written, "sequence_id");
+    if (!found) return found;
+    constexpr std::uint32_t int8_oid = 20, int2_oid = 21, int4_oid = 23;
+    auto oid = relation_.columns[found->index].type_oid;
+    if (oid == int4_oid || oid == int8_oid || oid == int2_oid) return found;
+    if (!written) return std::nullopt;
+    fail(rule_.place_of(""), fmt::format("outbox: column \"{}\" of {}.{} is no integer: ids are "
+                                         "compared as numbers",
+                                         *written, relation_.schema, relation_.name));
+}
+
 TableRule::Outbox Fitting::make_outbox() const {
     auto find = [&](const std::optional<std::string>& written, const char* usual) {
-        std::optional<TableRule::Outbox::Column> found;
-        auto name = written.value_or(usual);
-        if (!written && column_named(name) == nullptr) return found;
-        auto index = find_column("", name);
-        found = {.index = index, .type = &catalog_.types().of(relation_.columns[index].type_oid)};
-        return found;
+        return find_outbox_column(written, usual);
     };
     const auto& columns = *rule_.outbox;
-    TableRule::Outbox outbox{.mutation_id = find(columns.mutation_id, "mutation_id"),
+    TableRule::Outbox outbox{.sequence_id = find_sequence_id(columns.sequence_id),
+                             .mutation_id = find(columns.mutation_id, "mutation_id"),
                              .channel = find(columns.channel, "channel"),
                              .name = find(columns.name, "name"),
                              .data = find(columns.data, "data"),

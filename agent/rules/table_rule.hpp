@@ -30,6 +30,7 @@ struct TableRule {
             std::size_t index = 0;
             const JsonType* type = nullptr;
         };
+        std::optional<Column> sequence_id = {};  // An integer.
         std::optional<Column> mutation_id = {};
         std::optional<Column> channel = {};
         std::optional<Column> name = {};

@@ -63,7 +63,8 @@ TEST_F(Outbox, MakesARowAnEvent) {
                    .with("headers", R"({"a": "b"})");
 
     EXPECT_EQ(written(row.change()),
-              Lines{R"(posts:1 @41 "name":"post.added","data":{"id": 7},"headers":{"a": "b"})"});
+              Lines{R"(posts:1 @41 "sequenceId":"1","name":"post.added","data":{"id": 7},)"
+                    R"("headers":{"a": "b"})"});
     ASSERT_EQ(batch.receipts.size(), 1U);
     EXPECT_FALSE(batch.receipts[0].is_rejected);
     EXPECT_EQ(batch.text(batch.receipts[0].mutation_id), "m-1");
@@ -76,7 +77,7 @@ TEST_F(Outbox, MakesARejectedRowARejection) {
                    .with("channel", "posts:1")
                    .with("rejected", "t");
 
-    EXPECT_EQ(written(row.change()), Lines{R"(posts:1 @41 "rejected":true)"});
+    EXPECT_EQ(written(row.change()), Lines{R"(posts:1 @41 "sequenceId":"1","rejected":true)"});
     EXPECT_TRUE(batch.receipts.at(0).is_rejected);
 }
 
@@ -113,12 +114,37 @@ protected:
 TEST_F(OutboxOfOtherNames, TakesColumnsByTheirNamesAndTextAsAString) {
     auto row = insert_of(other).with("sequence_id", "1").with("topic", "t").with("body", "a\"b");
 
-    EXPECT_EQ(written(row.change()), Lines{R"(t @41 "data":"a\"b")"});
+    EXPECT_EQ(written(row.change()), Lines{R"(t @41 "sequenceId":"1","data":"a\"b")"});
 }
 
 TEST_F(OutboxOfOtherNames, LacksNoColumnThatIsNamed) {
     auto row = insert_of(table).with("sequence_id", "1");
 
+    EXPECT_THROW(written(row.change()), SetupError);
+}
+
+// A column of that name may be anything, unless it is named to be that.
+class OutboxOfUuids : public Outbox {
+protected:
+    explicit OutboxOfUuids(OutboxColumns columns = {})
+        : Outbox({outbox_rule(std::move(columns))}) {}
+
+    Relation uuids = relation_of("outbox").key("sequence_id", 2950).column("channel");
+    ChangeBuilder row = insert_of(uuids)
+                            .with("sequence_id", "7b5e2f0c-8d8f-4c67-9a55-2f4c8d1a0e11")
+                            .with("channel", "a");
+};
+
+TEST_F(OutboxOfUuids, HasNoSequenceIds) {
+    EXPECT_EQ(written(row.change()), Lines{"a @41 "});
+}
+
+class OutboxOfNamedUuids : public OutboxOfUuids {
+protected:
+    OutboxOfNamedUuids() : OutboxOfUuids({.sequence_id = "sequence_id"}) {}
+};
+
+TEST_F(OutboxOfNamedUuids, IsRefused) {
     EXPECT_THROW(written(row.change()), SetupError);
 }
 

@@ -88,6 +88,36 @@ TEST(OutputKeys, SayWhereAndWhatWouldDo) {
     EXPECT_TRUE(contains(error_in("output = 7"), "[[output]]"));
 }
 
+TEST(OutputKeys, TakeTheIdsOfAnOutbox) {
+    const std::string output = "[[output]]\nenvelope = \"ably\"\nids = \"sequence\"\n";
+    const std::string outbox = "[outbox]\ntable = \"public.outbox\"\n";
+
+    auto config = parse(output + outbox + rule);
+
+    EXPECT_EQ(
+        config.redis.outputs,
+        (std::vector<OutputSettings>{{.envelope = EnvelopeKind::ably, .has_sequence_ids = true}}));
+    EXPECT_EQ(config.rules.back().outbox->sequence_id, "sequence_id");
+    EXPECT_EQ(parse(output + outbox + "sequence_id = \"number\"").rules.back().outbox->sequence_id,
+              "number");
+    // Otherwise it may be missing.
+    EXPECT_EQ(parse("[[output]]\nenvelope = \"ably\"\nids = \"sync\"\n" + outbox)
+                  .rules.back()
+                  .outbox->sequence_id,
+              std::nullopt);
+    EXPECT_TRUE(contains(error_in(output + rule), "there is no [outbox]"));
+    EXPECT_TRUE(contains(error_in(output + "models = [\"Todo\"]\n" + outbox),
+                         "walcast.toml:4:10: models: with ids = \"sequence\" only the outbox"));
+    EXPECT_TRUE(contains(error_in(output + "name = \"x\"\n" + outbox), "name: with ids"));
+    EXPECT_TRUE(contains(error_in("[[output]]\nenvelope = \"ably\"\nids = \"serial\"\n" + outbox),
+                         R"(ids: "serial": expected "sync" or "sequence")"));
+    EXPECT_TRUE(contains(error_in("[[output]]\nenvelope = \"native\"\nids = \"sync\"\n"),
+                         "only with envelope = \"ably\""));
+    // Numbers of the two kinds would be compared with each other.
+    EXPECT_TRUE(contains(error_in(output + "[[output]]\nenvelope = \"ably\"\n" + outbox),
+                         "same Redis channel"));
+}
+
 TEST(OutputKeys, WantTheChannelOnce) {
     for (const auto* wrong :
          {"x", "", "{channel}{channel}", "{chanel}", "{channel}}", "a\\u0007{channel}"})

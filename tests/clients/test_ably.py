@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from support.application import RULES, TABLES, Application, Writers
+from support.application import RULES, TABLE_OF, TABLES, Application, Writers
 from support.node import Node
 from support.servers import free_port, wait_until
 from support.world import World
@@ -199,10 +199,22 @@ def test_models_converge_with_the_tables(world):
     assert all(done.values()) and (application.snapshots or not application.agent_port)
 
 
-# As the Ably database connector has it, but for what only that needs.
+# As the Ably database connector's documentation has it, with what only that needs.
 OUTBOX = """
+create table nodes (id text primary key, expiry timestamp without time zone not null);
 create table outbox (sequence_id serial primary key, mutation_id text not null, channel text not null, name text not null,
-    rejected boolean not null default false, data jsonb, headers jsonb, locked_by text, lock_expiry timestamptz, processed boolean not null default false);
+    rejected boolean not null default false, data jsonb, headers jsonb,
+    locked_by text, lock_expiry timestamp without time zone, processed boolean not null default false);
+create function outbox_notify() returns trigger as $$
+begin
+    perform pg_notify('ably_adbc'::text, ''::text);
+    return null;
+exception when others then
+    raise warning 'unexpected error in %s: %%', sqlerrm;
+    return null;
+end;
+$$ language plpgsql;
+create trigger outbox_trigger after insert on outbox for each statement execute procedure outbox_notify();
 """
 SEND = "insert into outbox (mutation_id, channel, name, data, rejected) values (%s, 'list.a', %s, %s, %s)"
 
@@ -245,3 +257,60 @@ def test_the_outbox_of_the_database_connector(postgres, redis):
             world.sql(SEND, ["m-2", "Todo.insert", json.dumps(todo("t2")), True])
             models.wait_for("early", lambda state: state["writes"]["m-2"].startswith("rejected"), "rejects")
             assert models.converge("early")["syncs"] == 1
+
+
+def test_the_outbox_with_the_connectors_own_ids(postgres, redis):
+    """An unmodified endpoint, which asks MAX(sequence_id): right as long as no transaction commits after a higher number was seen."""
+    with World([], postgres, redis, TABLES + OUTBOX, outbox={"table": "public.outbox"}) as world:
+        world.init()
+        world.agent(config_text=world.config() + OUTPUT + 'ids = "sequence"\n')
+        with Application(world) as application, Models(world.redis, application) as models:
+            def bootstrap(_, parameters):
+                connection = application.connect(autocommit=False)
+                with connection, connection.cursor() as cursor:
+                    cursor.execute("set transaction isolation level repeatable read read only")
+                    rows = {model: application.rows(cursor, parameters["channel"], model) for model in TABLE_OF}
+                    cursor.execute("select coalesce(max(sequence_id), 0) from outbox")
+                    (sequence_id,) = cursor.fetchone()
+                connection.close()
+                return {"lastSyncId": sequence_id, "rows": rows}
+
+            def add(cursor, name, amount):
+                entry = {"id": name, "list_id": "a", "amount": amount}
+                cursor.execute("insert into entries values (%(id)s, %(list_id)s, %(amount)s)", entry)
+                cursor.execute(SEND, [f"m-{name}", "Entry.insert", json.dumps(entry), False])
+
+            application.routes[("GET", "/bootstrap")] = bootstrap
+            models.open("early", "list.a")
+            writer = world.connect(autocommit=False)
+            with writer.cursor() as cursor:
+                for number in range(40):
+                    if number % 10 == 5:
+                        models.open(f"at {number}", "list.a")
+                    add(cursor, f"e{number}", number)
+                    # As the connector does: the newest one stays, for MAX.
+                    cursor.execute("update outbox set processed = true, locked_by = 'node', lock_expiry = now() where not processed")
+                    cursor.execute("delete from outbox where sequence_id < currval('outbox_sequence_id_seq')")
+                    writer.commit()
+            for name in models.channels:
+                assert models.converge(name)["confirmed"]["last"] == 40
+            models.node.call("write", name="early", mutationId="m-2", event="Todo.insert", data=todo("t2"))
+            world.sql(SEND, ["m-2", "Todo.insert", json.dumps(todo("t2")), True])
+            models.wait_for("early", lambda state: state["writes"]["m-2"].startswith("rejected"), "rejects")
+
+            # The hole of the pattern: 43 is committed, and read, before 42 is.
+            late = world.connect(autocommit=False)
+            with late.cursor() as first, writer.cursor() as second:
+                add(first, "late", 100)
+                add(second, "prompt", 1)
+                writer.commit()
+                stale = bootstrap(None, {"channel": ["list.a"]})
+                late.commit()
+            world.settle()
+            application.routes[("GET", "/bootstrap")] = lambda *_: stale
+            models.open("stale", "list.a")
+            world.sql(SEND, ["m-3", "Todo.insert", json.dumps(todo("t3")), False])
+            state = models.wait_for("stale", lambda state: state["confirmed"]["last"] == 44, "goes on")
+            assert state["confirmed"]["entries"] == 41 and len(application.expected(["list.a"])["Entry"]) == 42 and state["syncs"] == 1
+            for connection in (late, writer):
+                connection.close()

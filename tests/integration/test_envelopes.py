@@ -182,6 +182,42 @@ def test_rejections_and_events(world_with):
             ("ably:room:a", Expected.ably_message(event, event["lastSyncId"], {"name": "typing", "data": {"who": ["é"]}}))]
 
 
+OUTBOX = """
+    create table outbox (sequence_id serial primary key, mutation_id text not null, channel text not null, name text not null,
+                         rejected boolean not null default false, data jsonb, headers jsonb,
+                         locked_by text, lock_expiry timestamp without time zone, processed boolean not null default false)
+"""
+
+
+def test_an_outbox_by_its_own_ids_beside_sync_ids(world_with):
+    outputs = [{**ABLY, "ids": "sequence"}, {"envelope": "ably", "channel": "by-sync-id:{channel}"}]
+    with world_with(*outputs, tables=TABLES + ";" + OUTBOX, outbox={"table": "public.outbox"}) as world, \
+            Subscriber(world.redis) as subscriber:
+        world.init().agent()
+        late = world.connect(autocommit=False).cursor()
+        add = "insert into outbox (mutation_id, channel, name, rejected, data, headers) values (%s, 'room:a', %s, %s, %s, %s)"
+        late.execute(add, ["m-1", "late", False, "[1]", '{"a": "b"}'])
+        # Of all this the connector would hear nothing.
+        world.sql("insert into todos values (1, 'a', 'x')")
+        world.sql("""select pg_logical_emit_message(true, 'walcast:event', '{"channel": "room:a", "name": "no row"}')""")
+        world.sql(add, ["m-2", "prompt", True, None, None])
+        late.execute("delete from outbox")
+        late.connection.commit()
+        world.sql("update outbox set processed = true, locked_by = 'node', lock_expiry = now()")
+        world.settle()
+        messages = [json.loads(text) for _, text in history_in_order(world)]
+        events = [message for message in messages if message["type"] == "event"]
+        assert [(event["lastSyncId"], event.get("sequenceId"), event["name"]) for event in events] == [
+            (2, None, "no row"), (3, "2", "prompt"), (4, "1", "late")]
+        prompt, last = events[1:]
+        rejected = {"x-ably-models-reject": "true"}
+        assert [pair for pair in heard(subscriber, 6) if pair[0].startswith("ably:")] == [
+            ("ably:room:a", Expected.ably_message(prompt, 2, {"name": "prompt", "data": None}, rejected)),
+            ("ably:room:a", Expected.ably_message(last, 1, {"name": "late", "data": [1]}, {"a": "b"}))]
+        assert [json.loads(data)["id"] for name, data in heard(subscriber, 6) if name.startswith("by-sync-id:")] == ["1", "2", "3", "4"]
+        world.assert_sound()
+
+
 def test_clients_that_cannot_take_them_hear_of_no_reset_and_no_progress(world_with):
     with world_with(CHORUS, ABLY) as world, Subscriber(world.redis) as subscriber:
         world.init().agent()

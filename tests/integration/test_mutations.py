@@ -307,6 +307,12 @@ def test_the_outbox_is_checked_beforehand(world_with):
         assert "no column \"topic\" in the publication" in agent.log()
         found = world.walcast("doctor")
         assert found.returncode == 3 and "topic" in found.stdout
+    with world_with(outbox={"table": "public.outbox", "sequence_id": "name"}) as world:
+        found = world.init().walcast("doctor")
+        assert found.returncode == 3 and "\"name\" of public.outbox is no integer" in found.stdout
+    with world_with(outbox={"table": "public.todos", "channel": "room"}, outputs=[{"envelope": "ably", "ids": "sequence"}]) as world:
+        found = world.init().walcast("doctor")
+        assert found.returncode == 3 and "sequence_id" in found.stdout
     with world_with(outbox={"table": "public.nowhere"}) as world:
         found = world.walcast("init")
         assert found.returncode == 1 and "no table matches \"public.nowhere\"" in found.stderr

@@ -103,6 +103,21 @@ TEST(AblyEnvelope, RejectsByAHeader) {
                                            R"(,"x-ably-models-reject":"true")")});
 }
 
+// As the database connector numbers them. What has no such number is not told.
+TEST(AblyEnvelope, TakesItsIdsFromTheOutboxWhereItIsToTellOfThatAlone) {
+    AblyEnvelope envelope(
+        {.envelope = EnvelopeKind::ably, .channel_before = "ably:", .has_sequence_ids = true});
+    Published published;
+    envelope.wrap(message_of({insert_action()}), published);
+    envelope.wrap(event_of(R"(,"name":"note.added","data":1)"), published);
+    envelope.wrap(event_of(R"(,"sequenceId":"7","name":"note.added","data":1)"), published);
+
+    EXPECT_EQ(lines_of(published),
+              Lines{ably("7", R"("name":"note.added","data":1)", "sync:1044")});
+    EXPECT_EQ(wrapped(event_of(R"(,"sequenceId":"7","name":"note.added","data":1)")),
+              Lines{ably("1044", R"("name":"note.added","data":1)", "sync:1044")});
+}
+
 TEST(AblyEnvelope, TakesTheMutationFromTheHeadersWhereNothingElseTells) {
     auto message = event_of(R"(,"data":1,"headers":{"x-ably-models-event-uuid":"h-1"})");
 
