@@ -108,6 +108,9 @@ public:
     // All messages of a transaction have been wrapped.
     virtual void end_transaction(Published& /*out*/) {}
 
+    // What has been wrapped is about to be sent, and does not come again.
+    virtual void end_batch(Published& /*out*/) {}
+
     // Some of the transaction that goes on, or begins, is missing.
     virtual void miss_some(Published& /*out*/) {}
 };

@@ -86,6 +86,7 @@ void Outputs::end_batch(const Batch& batch) {
     auto goes_on = partial && partial->commit_lsn == transaction_.commit_lsn &&
                    partial->xid == transaction_.xid;
     if (!goes_on) end_transaction();
+    for (auto& other : others_) other.envelope->end_batch(published_);
 }
 
 void Outputs::view_actions(const Batch& batch, const Message& message) {

@@ -7,7 +7,8 @@
 namespace walcast {
 
 // Appends an id in the shape of a UUIDv7 that sorts by `clock`, which must not go back, then by
-// sync id, then by ordinal (below 256): 01a1fc4c-5ae6-7000-8000-000000041200
+// sync id, then by ordinal: 01a1fc4c-5ae6-7000-8000-000000041200. Ordinals from 256 to 2^20 differ,
+// but do not sort.
 void append_uuid(std::string& out, Timestamp clock, SyncId sync_id, unsigned ordinal);
 
 }  // namespace walcast

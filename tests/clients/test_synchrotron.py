@@ -30,7 +30,7 @@ create table action_modified_rows (id text primary key, table_name text not null
     action_record_id text not null references action_records on delete cascade, audience_key text not null, operation text not null,
     forward_patches jsonb default '{}', reverse_patches jsonb default '{}', sequence int not null);
 create sequence ingest;
-create table notes (id text primary key, audience_key text not null, title text not null, body text);
+create table notes (id text primary key, audience_key text not null, also text, title text not null, body text);
 alter table notes replica identity full;
 """
 RULES = [
@@ -42,7 +42,9 @@ OUTPUT = """
 envelope = "synchrotron"
 channel = "synchrotron:{channel}"
 """
-CORRECTION_RULES = [{"table": "public.notes", "model": "notes", "channels": ["audience:{audience_key}"], "data": "delta", "exclude": ["audience_key"]}]
+# Some rows are in two audiences, which Synchrotron's own are not.
+CORRECTION_RULES = [{"table": "public.notes", "model": "notes", "channels": ["audience:{audience_key}", "audience:{also}"], "data": "delta",
+                     "exclude": ["audience_key", "also"]}]
 CORRECTIONS = OUTPUT + "corrections = true\n"
 
 
@@ -75,7 +77,7 @@ class Server(Application):
         return {"tables": {"notes": rows}, "syncId": sync_id}
 
     def rows_of_notes(self, cursor, audiences):
-        cursor.execute("select id, title, body from notes where audience_key = any(%s)", [audiences])
+        cursor.execute("select id, title, body from notes where audience_key = any(%s) or also = any(%s)", [audiences, audiences])
         return [dict(zip(["id", "title", "body"], row)) for row in cursor.fetchall()]
 
     # What actions do: one insert, updates of any row, deletes of the writer's own; some in two audiences at once.
@@ -306,12 +308,13 @@ def test_corrections_tell_of_writes_made_outside(postgres, redis):
             for _ in range(chooser.choice([1, 1, 2, 4])):
                 key, what = f"n{number}-{chooser.randrange(12)}", chooser.random()
                 if what < 0.4:
-                    cursor.execute("insert into notes values (%s, %s, %s, %s) on conflict do nothing",
-                                   [key, chooser.choice(AUDIENCES), f"{chooser.random()}", chooser.choice([None, "x" * 3000])])
+                    cursor.execute("insert into notes values (%s, %s, %s, %s, %s) on conflict do nothing",
+                                   [key, chooser.choice(AUDIENCES), chooser.choice([None, *AUDIENCES]), f"{chooser.random()}", chooser.choice([None, "x" * 3000])])
                 elif what < 0.75:
                     cursor.execute("update notes set title = %s where id = %s", [f"{chooser.random()}", key])
                 elif what < 0.85:
-                    cursor.execute("update notes set audience_key = %s where id = %s", [chooser.choice(AUDIENCES), key])
+                    column, audience = chooser.choice([("audience_key", chooser.choice(AUDIENCES)), ("also", chooser.choice([None, *AUDIENCES]))])
+                    cursor.execute(f"update notes set {column} = %s{chooser.choice(['', ', title = id'])} where id = %s", [audience, key])
                 else:
                     cursor.execute("delete from notes where id = %s", [key])
         connection.commit()
@@ -325,6 +328,7 @@ def test_corrections_tell_of_writes_made_outside(postgres, redis):
             with Writing(server, write) as writing:
                 disturb(world, clients, writing, [AUDIENCES[:2]], CORRECTIONS)
             world.settle(60)
+            assert clients.state("all")["counts"]["heard"] > clients.state("one")["counts"]["heard"] > 0
             for name, audiences in clients.audiences.items():
                 with world.connection.cursor() as cursor:
                     want = {row["id"]: row for row in server.rows_of_notes(cursor, audiences)}

@@ -440,6 +440,49 @@ def test_corrections_rise_in_commit_order_and_can_be_taken_back(world_with):
         assert clocks == sorted(set(clocks)) and len(clocks) == 3
 
 
+def test_a_transactions_corrections_are_one_for_all_of_its_audiences(world_with):
+    tables = "create table notes (id int primary key, audience text not null, also text, title text); alter table notes replica identity full"
+    rules = [{"table": "public.notes", "channels": ["audience:{audience}", "audience:{also}"], "exclude": ["audience", "also"],
+              "data": "delta", "ids": "string"}]
+    with world_with({"envelope": "synchrotron", "corrections": True}, rules=rules, tables=tables) as world, Subscriber(world.redis) as subscriber:
+        world.init().agent()
+        world.transaction("insert into notes values (1, 'a', 'b', 'x'), (2, 'a', null, 'x')", "update notes set title = 'y' where id = 1",
+                          "update notes set audience = 'c' where id = 1", "delete from notes where id = 2")
+        world.settle()
+        found = [(name, json.loads(data)) for name, data in heard(subscriber, 6)]
+        assert [(name, batch["caughtUp"], len(batch["actions"])) for name, batch in found] == [
+            (f"audience:{audience}", is_end, 0 if is_end else 1) for is_end in (False, True) for audience in ("a", "b", "c")]
+        actions = [action for _, batch in found for action in batch["actions"]]
+        assert all(action == actions[0] for action in actions) and actions[0]["clock_counter"] == 7
+        rows = sorted((row for _, batch in found for row in batch["modifiedRows"]), key=lambda row: row["sequence"])
+        assert len({row["id"] for row in rows}) == len(rows) and {row["action_record_id"] for row in rows} == {actions[0]["id"]}
+        assert [(row["row_id"], row["audience_key"], row["operation"], row["forward_patches"].get("title"), row["reverse_patches"].get("title"))
+                for row in rows] == [
+            ("1", "a", "INSERT", "x", None), ("1", "b", "INSERT", "x", None), ("2", "a", "INSERT", "x", None),
+            ("1", "a", "UPDATE", "y", "x"), ("1", "b", "UPDATE", "y", "x"),
+            # Who is in both has it still.
+            ("1", "a", "DELETE", None, "y"), ("1", "b", "DELETE", None, "y"), ("1", "b", "INSERT", "y", None), ("1", "c", "INSERT", "y", None),
+            ("2", "a", "DELETE", None, "x")]
+
+
+def test_corrections_of_a_large_transaction_are_several_whatever_ends_the_agent(world_with):
+    rules = [{"table": "public.todos", "model": "todos", "channels": ["audience:{room}"], "data": "delta", "ids": "string"}]
+    with world_with({"envelope": "synchrotron", "corrections": True}, rules=rules) as world, Subscriber(world.redis) as subscriber:
+        agent = world.init().agent()
+        before = world.position_lsn()
+        world.sql("insert into todos select n, 'a', repeat('x', 1000) from generate_series(1, 20000) n")
+        wait_until(lambda: world.client.hexists("walcast:position", "xid") or world.position_lsn() > before, 30, "some of it is in", every=0.001)
+        agent.kill9()
+        world.agent()
+        world.settle(60)
+        wait_until(lambda: '"row_id":"20000"' in heard(subscriber, 2)[-1][1], 30, "all is heard", every=0.1)
+        batches = [json.loads(data) for _, data in heard(subscriber, 2)]
+        rows = [row for batch in batches for row in batch["modifiedRows"]]
+        assert [row["row_id"] for row in rows] == [str(n) for n in range(1, 20001)] and len({row["id"] for row in rows}) == 20000
+        clocks = [(action["clock_time_ms"], action["clock_counter"]) for batch in batches for action in batch["actions"]]
+        assert len(clocks) == len(batches) and clocks == sorted(set(clocks)) and len({action["id"] for b in batches for action in b["actions"]}) == len(batches)
+
+
 # --- the page ---
 
 PAGE = REPOSITORY / "docs/envelopes.md"

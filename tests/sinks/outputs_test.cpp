@@ -208,6 +208,23 @@ TEST(Outputs, EndATransactionWithTheBatchThatHoldsItsEnd) {
     EXPECT_TRUE(contains(lines[0], R"("_tag":"Batch")")) << lines[0];
 }
 
+// A restart would begin behind the batch, and nobody can fetch corrections.
+TEST(Outputs, KeepNoCorrectionsBackAtTheEndOfABatch) {
+    Outputs outputs({{.envelope = EnvelopeKind::synchrotron, .is_correcting = true}});
+    BatchWriter first;
+    first.add(1, R"("notes")", R"({"id":1})").add(2, R"("notes")", R"({"id":2})");
+    first.batch.after.partial = PartialTransaction{.commit_lsn = Lsn{1}, .xid = 1};
+    BatchWriter second;
+    second.add(3, R"("notes")", R"({"id":3})");
+    second.batch.before.partial = first.batch.after.partial;
+    second.transaction(2).add(4, R"("notes")", R"({"id":4})");
+
+    EXPECT_EQ(wrapped(outputs, first).size(), 1U);
+    EXPECT_EQ(wrapped(outputs, second).size(), 2U);
+    outputs.begin({});
+    EXPECT_EQ(wrapped(outputs, second).size(), 2U);
+}
+
 // A batch that holds nothing for them may still hold a transaction's end.
 TEST(Outputs, EndATransactionWithABatchOfNothing) {
     Outputs outputs({synchrotron});
