@@ -11,7 +11,8 @@ let relay;
 let port;
 const models = new Map();
 
-// Rows by id, and a ledger's sum: a merge that does not tolerate a change twice, nor one left out.
+// Rows by id, and a ledger's sum: a merge that does not tolerate a change twice, nor one left out. It passes over what the state that
+// `sync` gave has seen above its id, unless there is no such thing.
 function merge(state, event, faults) {
   const [model, action] = event.name.split('.');
   const next = { ...state };

@@ -6,12 +6,13 @@
 import json
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from support.application import RULES, TABLE_OF, TABLES, Application, Writers
 from support.node import Node
-from support.servers import free_port, wait_until
+from support.servers import Postgres, free_port, wait_until
 from support.world import World
 
 ROUNDS = int(os.environ.get("WALCAST_ROUNDS") or 10)
@@ -196,7 +197,71 @@ def test_models_converge_with_the_tables(world):
         world.settle(60)
         for name in models.channels:
             models.converge(name)
-    assert all(done.values()) and (application.snapshots or not application.agent_port)
+    assert all(done.values()) and application.snapshots
+
+
+def snapshot_of(application, **how):
+    """A `sync()` of rows that nobody stands still for: its endpoint asks the agent which id they belong to."""
+    def bootstrap(_, parameters):
+        rows, position = application.as_seen(lambda cursor: {model: application.rows(cursor, parameters["channel"], model) for model in TABLE_OF}, **how)
+        return {**position, "rows": rows} if not how else {"lastSyncId": position["lastSyncId"], "rows": rows}
+    return bootstrap
+
+
+@pytest.mark.limit(120 + 20 * ROUNDS)
+def test_sums_are_right_from_snapshots_beside_writers(world):
+    """The SDK takes one id: the endpoint asks until the snapshot has seen nothing above its own."""
+    print(f"WALCAST_SEED={SEED}")
+    with Application(world, world.agent_port) as application, Models(world.redis, application) as models:
+        application.routes[("GET", "/bootstrap")] = snapshot_of(application, is_settled=True)
+        with Writers(application, SEED) as writers:
+            for number in range(ROUNDS):
+                wait_until(writers.has_done(15), 120, "the writers go on")
+                models.open(f"model {number}", CHANNELS[number % 2])
+        world.settle(60)
+        for name in models.channels:
+            models.converge(name)
+        assert application.snapshots >= ROUNDS
+
+
+def test_what_a_snapshot_has_seen_above_its_id_is_not_merged_again(redis):
+    """A commit that waits for a standby is in the stream, and a later one is visible before it."""
+    port = free_port()
+    # The threads last: what they wait for may be that all else has ended.
+    with ThreadPoolExecutor(2) as threads, Postgres() as postgres, World(RULES, postgres, redis, TABLES, http={"listen": f"127.0.0.1:{port}"}) as world:
+        world.init()
+        start(world)
+        with Application(world, port) as application, Models(world.redis, application) as models:
+            world.sql("insert into entries values ('e0', 'a', 1)")  # Of a table that is new, the agent asks what nobody sees yet.
+            world.settle()
+            world.sql("alter system set synchronous_standby_names = 'nobody'")
+            world.sql("select pg_reload_conf()")
+            waiting, prompt = world.connect(), world.connect()
+            with waiting.cursor() as cursor, prompt.cursor() as second:
+                second.execute("set synchronous_commit = local")
+                wait_until(lambda: world.sql("show synchronous_standby_names") == [("nobody",)], 30, "the setting holds")
+                commit = threads.submit(cursor.execute, "insert into entries values ('e1', 'a', 5)")
+                wait_until(lambda: world.sql("select count(*) from pg_stat_activity where wait_event = 'SyncRep'") == [(1,)], 30, "a commit waits")
+                second.execute("insert into entries values ('e2', 'a', 7)")
+
+                # Its merge is told what to pass over.
+                application.routes[("GET", "/bootstrap")] = snapshot_of(application)
+                models.open("told", "list.a")
+                state = models.wait_for("told", lambda state: state["confirmed"]["entries"] == 3, "merges what waits")
+                assert state["confirmed"]["visible"] == [[3, 3]] and state["confirmed"]["total"] == 13
+                # Its endpoint asks again.
+                application.routes[("GET", "/bootstrap")] = snapshot_of(application, is_settled=True)
+                opened = threads.submit(models.open, "settled", "list.a")
+                wait_until(lambda: application.unsettled >= 2, 30, "it is asked again")
+                assert not opened.done() and application.snapshots == 1
+                world.sql("alter system reset synchronous_standby_names")
+                world.sql("select pg_reload_conf()")
+                commit.result(30)
+                opened.result(60)
+            for name in models.channels:
+                assert models.converge(name)["syncs"] == 1
+            waiting.close()
+            prompt.close()
 
 
 # As the Ably database connector's documentation has it, with what only that needs.

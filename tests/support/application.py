@@ -42,7 +42,7 @@ class Application:
 
     def __init__(self, world, agent_port=None):
         self.world, self.agent_port = world, agent_port
-        self.snapshots = self.bootstraps = 0
+        self.snapshots = self.bootstraps = self.unsettled = 0
         self.faults = []
         self.routes = {("GET", "/bootstrap"): self.bootstrap, ("POST", "/write"): self.write}
         application = self
@@ -138,8 +138,8 @@ class Application:
             connection.rollback()
             return False
 
-    def as_seen(self, read):
-        """What `read(cursor)` gives in a snapshot, and what the agent says of that."""
+    def as_seen(self, read, is_settled=False):
+        """What `read(cursor)` gives in a snapshot, and what the agent says of that; settled: one that has seen nothing above its id."""
         def ask():
             connection = self.connect(autocommit=False)
             try:
@@ -149,12 +149,12 @@ class Application:
                     (snapshot,) = cursor.fetchone()
                     with urllib.request.urlopen(f"http://127.0.0.1:{self.agent_port}/position-of?snapshot={snapshot}", timeout=60) as answer:
                         position = json.load(answer)
+                    if is_settled and position["visible"]:
+                        self.unsettled += 1
+                        return None
                     self.snapshots += 1
                     return read(cursor), position
             except urllib.error.HTTPError as error:
-                if error.code == 404:  # An agent that does not offer it yet.
-                    self.agent_port = None
-                    return True, None
                 assert error.code in (409, 503), f"{error.code}: {error.read()}"  # Try again.
             except OSError:
                 pass  # The agent is away.
@@ -169,8 +169,7 @@ class Application:
         self.bootstraps += 1
         if self.agent_port and self.bootstraps % 2 == 0:
             rows, position = self.as_seen(read)
-            if position:
-                return {**position, "rows": rows}
+            return {**position, "rows": rows}
         rows, epoch, sync_id = self.stand_still(read)
         return {"epoch": epoch, "lastSyncId": sync_id, "visible": [], "rows": rows}
 
