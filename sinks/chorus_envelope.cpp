@@ -32,30 +32,39 @@ static std::string_view record_id(const ActionView& action) {
     return members.next() ? action.id : value;
 }
 
-std::string& ChorusEnvelope::begin(const ChannelMessage& message, SyncId sync_id, unsigned ordinal,
-                                   Published& out) const {
+static void append_head(std::string& out, const ChannelMessage& message, SyncId sync_id,
+                        unsigned ordinal) {
+    out += R"({"id":")";
+    append_uuid(out, message.clock, sync_id, ordinal);
+    out += R"(","table_name":)";
+}
+
+void append_harmonic(std::string& out, const ChannelMessage& message, const ActionView& action) {
+    append_head(out, message, action.sync_id, action.ordinal);
+    out += action.model;
+    out += ",\"record_id\":";
+    out += record_id(action);
+    out += ",\"operation\":\"";
+    out += operation_of(action.action);
+    out += "\",\"data\":";
+    append_quoted(out, action.action == Action::remove ? action.key : action.data);
+    out += ",\"user_id\":null,\"created_at\":\"";
+    append_time(out, message.commit_time);
+    out += "\"}";
+}
+
+std::string& ChorusEnvelope::begin(const ChannelMessage& message, Published& out) const {
     auto& text = out.add(output_, message.channel);
-    text += R"({"event":"harmonic.created","socket":null,"data":{"id":")";
-    append_uuid(text, message.clock, sync_id, ordinal);
-    text += R"(","table_name":)";
+    text += R"({"event":"harmonic.created","socket":null,"data":)";
     return text;
 }
 
 void ChorusEnvelope::wrap_action(const ChannelMessage& message, const ActionView& action,
                                  Published& out) const {
-    auto is_removed = action.action == Action::remove;
-    if (!is_removed && !action.is_whole()) return;
-    auto& text = begin(message, action.sync_id, action.ordinal, out);
-    text += action.model;
-    text += ",\"record_id\":";
-    text += record_id(action);
-    text += ",\"operation\":\"";
-    text += operation_of(action.action);
-    text += "\",\"data\":";
-    append_quoted(text, is_removed ? action.key : action.data);
-    text += ",\"user_id\":null,\"created_at\":\"";
-    append_time(text, message.commit_time);
-    text += "\"}}";
+    if (action.action != Action::remove && !action.is_whole()) return;
+    auto& text = begin(message, out);
+    append_harmonic(text, message, action);
+    text += '}';
 }
 
 // Without table and record the client would leave its own change pending for ever.
@@ -69,7 +78,8 @@ void ChorusEnvelope::wrap_rejection(const ChannelMessage& message, Published& ou
     auto table = find("table");
     auto record = find("recordId");
     if (!table.starts_with('"') || record.empty()) return;
-    auto& text = begin(message, message.last_sync_id, 0, out);
+    auto& text = begin(message, out);
+    append_head(text, message, message.last_sync_id, 0);
     text += table;
     text += ",\"record_id\":";
     text += record;

@@ -14,12 +14,15 @@ public:
     void wrap(const ChannelMessage& message, Published& out) override;
 
 private:
-    std::string& begin(const ChannelMessage& message, SyncId sync_id, unsigned ordinal,
-                       Published& out) const;
+    std::string& begin(const ChannelMessage& message, Published& out) const;
     void wrap_action(const ChannelMessage& message, const ActionView& action, Published& out) const;
     void wrap_rejection(const ChannelMessage& message, Published& out) const;
 
     OutputSettings output_;
 };
+
+// One harmonic by itself: `{"id":..,"table_name":..,"record_id":..,..}`. Of the message it takes
+// the times.
+void append_harmonic(std::string& out, const ChannelMessage& message, const ActionView& action);
 
 }  // namespace walcast

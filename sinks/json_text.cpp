@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <iterator>
 
 namespace walcast {
@@ -28,6 +29,31 @@ void append_quoted(std::string& out, std::string_view text) {
 
 std::string_view bare(std::string_view json) {
     return json.starts_with('"') ? json.substr(1, json.size() - 2) : json;
+}
+
+std::string unquoted(std::string_view json) {
+    constexpr std::string_view letters = "nrtbf";
+    constexpr std::string_view meant = "\n\r\t\b\f";
+    auto text = bare(json);
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '\\' || i + 1 == text.size()) {
+            out += text[i];
+            continue;
+        }
+        auto escaped = text[++i];
+        auto letter = letters.find(escaped);
+        if (escaped == 'u') {
+            auto digits = text.substr(i + 1, 4);
+            unsigned char byte = 0;
+            std::from_chars(digits.data(), digits.data() + digits.size(), byte, 16);
+            out += static_cast<char>(byte);
+            i += digits.size();
+        } else {
+            out += letter == std::string_view::npos ? escaped : meant[letter];
+        }
+    }
+    return out;
 }
 
 static bool is_between(char character) {
@@ -77,6 +103,16 @@ bool JsonMembers::next() {
     at_ = end_of_value(text_, at_);
     value_ = text_.substr(begin, at_ - begin);
     return true;
+}
+
+bool JsonElements::next() {
+    constexpr std::string_view between = " \t\r\n,";
+    if (at_ == 0) at_ = std::min(text_.find('['), text_.size() - 1) + 1;
+    at_ = std::min(text_.find_first_not_of(between, at_), text_.size());
+    auto begin = at_;
+    at_ = end_of_value(text_, at_);
+    value_ = text_.substr(begin, at_ - begin);
+    return !value_.empty();
 }
 
 std::string_view json_member(std::string_view text, std::string_view name) {

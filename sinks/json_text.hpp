@@ -11,6 +11,10 @@ namespace walcast {
 // `text`, which is UTF-8, as a JSON string.
 void append_quoted(std::string& out, std::string_view text);
 
+// A JSON string's own text: its escapes resolved. As we write them, only control characters are
+// escaped by number.
+std::string unquoted(std::string_view json);
+
 // What stands between the quotes of a JSON string, escapes and all; other values as they are.
 std::string_view bare(std::string_view json);
 
@@ -28,6 +32,21 @@ private:
     std::string_view text_;
     std::size_t at_ = 0;
     std::string_view name_;
+    std::string_view value_;
+};
+
+// The elements of an array.
+class JsonElements {
+public:
+    explicit JsonElements(std::string_view text) : text_(text) {}
+
+    // False at the end. `value` is the element's own text.
+    bool next();
+    std::string_view value() const { return value_; }
+
+private:
+    std::string_view text_;
+    std::size_t at_ = 0;
     std::string_view value_;
 };
 

@@ -2,7 +2,9 @@
 
 #include "decoders/sync_action.hpp"
 
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace walcast {
 
@@ -10,5 +12,15 @@ namespace walcast {
 // sync id, then by ordinal: 01a1fc4c-5ae6-7000-8000-000000041200. Ordinals from 256 to 2^20 differ,
 // but do not sort.
 void append_uuid(std::string& out, Timestamp clock, SyncId sync_id, unsigned ordinal);
+
+// What such an id is made of; nothing where it is none.
+struct UuidParts {
+    Timestamp clock;  // To the millisecond.
+    SyncId sync_id = 0;
+    unsigned ordinal = 0;
+
+    auto operator<=>(const UuidParts&) const = default;
+};
+std::optional<UuidParts> read_uuid(std::string_view text);
 
 }  // namespace walcast

@@ -61,9 +61,33 @@ TEST(JsonText, FindsAMemberOfThisLevelOnly) {
     EXPECT_EQ(json_member(text, "none"), "");
 }
 
+static std::vector<std::string> elements_of(std::string_view text) {
+    std::vector<std::string> found;
+    for (JsonElements elements(text); elements.next();) found.emplace_back(elements.value());
+    return found;
+}
+
+TEST(JsonText, TakesAnArrayApart) {
+    using Elements = std::vector<std::string>;
+    EXPECT_EQ(elements_of(R"([{"a":[1,{"b":"}]"}]},"x,]",7,[ 8 ] , null])"),
+              (Elements{R"({"a":[1,{"b":"}]"}]})", R"("x,]")", "7", "[ 8 ]", "null"}));
+    EXPECT_EQ(elements_of("[]"), Elements{});
+    EXPECT_EQ(elements_of("[ ]"), Elements{});
+    EXPECT_EQ(elements_of(""), Elements{});
+}
+
+TEST(JsonText, TakesTheQuotesOffAgain) {
+    for (const std::string text : {"", "7", "a\"b\\c", "\n\r\t\x01\x1f\x7f", "\\N", "é\U0001f95b"})
+        EXPECT_EQ(unquoted(walcast::quoted(text)), text);
+    EXPECT_EQ(unquoted(R"("\b\f\/")"), "\b\f/");
+    for (const std::string text : {R"("\)", R"("\u)", R"("\u00)", R"(")"}) unquoted(text);
+}
+
 TEST(JsonText, EndsWhereTextIsCutAnywhere) {
     std::string_view text = R"({"a":{"b":["x\"",1]},"c":"d"})";
     for (std::size_t size = 0; size < text.size(); ++size) members_of(text.substr(0, size));
+    text = R"([{"a":"b"},[1,"]"],2])";
+    for (std::size_t size = 0; size < text.size(); ++size) elements_of(text.substr(0, size));
 }
 
 }  // namespace walcast

@@ -41,4 +41,29 @@ TEST(Uuid, TakesTimesOutsideForTheNearestInside) {
     EXPECT_EQ(uuid(std::int64_t{1} << 50U, 1), "ffffffff-ffff-7000-8000-000000000100");
 }
 
+TEST(Uuid, IsReadAgain) {
+    for (auto sync_id : {SyncId{0}, SyncId{1}, SyncId{0x412}, sync_id_limit - 1})
+        for (auto ordinal : {0U, 7U, 255U}) {
+            auto parts = read_uuid(uuid(0x0123'4567'89AB, sync_id, ordinal));
+            ASSERT_TRUE(parts);
+            EXPECT_EQ(parts->clock, Timestamp{microseconds{0x0123'4567'89ABLL * 1000}});
+            EXPECT_EQ(parts->sync_id, sync_id);
+            EXPECT_EQ(parts->ordinal, ordinal);
+        }
+}
+
+// As Chorus' own server makes, for example.
+TEST(Uuid, OfOthersIsNone) {
+    auto own = uuid(0x0123'4567'89AB, 0x412);
+    for (const auto* other :
+         {"", "1041", "01234567-89ab-7000-8000-00000004120",
+          "01234567-89ab-7000-8000-0000000412000", "01234567-89ab-7001-8000-000000041200",
+          "01234567-89ab-4000-8000-000000041200", "01234567-89ab-7000-0000-000000041200",
+          "01234567-89ab-7000-c000-000000041200", "01234567-89ab-7000-a000-000000041200",
+          "01234567 89ab-7000-8000-000000041200", "0123456x-89ab-7000-8000-000000041200",
+          "01234567-89ab-7000-8000-00000004120-"})
+        EXPECT_FALSE(read_uuid(other)) << other;
+    EXPECT_TRUE(read_uuid(own));
+}
+
 }  // namespace walcast
