@@ -8,6 +8,7 @@
 #include "agent/explain/envelope_sample.hpp"
 #include "agent/explain/explain.hpp"
 #include "agent/http/bootstrap_routes.hpp"
+#include "agent/http/chorus_routes.hpp"
 #include "agent/http/data_query.hpp"
 #include "agent/http/data_routes.hpp"
 #include "agent/http/http_server.hpp"
@@ -127,8 +128,10 @@ int run_agent(const Options& options) {
             auto served = operating_routes(metrics, config.source.heartbeat, WALCAST_VERSION);
             for (auto& route : data_routes(reader, receipts)) served.push_back(std::move(route));
             auto rules = [&supervisor] { return supervisor.rules_in_force(); };
-            for (auto& route :
-                 bootstrap_routes(executor, config, supervisor.snapshots(), rules, log))
+            auto bootstraps = std::make_shared<BootstrapService>(
+                BootstrapService{executor, config, supervisor.snapshots(), rules, log});
+            for (auto& route : bootstrap_routes(bootstraps)) served.push_back(std::move(route));
+            for (auto& route : chorus_routes(bootstraps, reader))
                 served.push_back(std::move(route));
             HttpRoutes routes(config.http.token, std::move(served), config.http.listen);
             HttpServer server(executor, config.http.listen, routes, log, {});

@@ -57,6 +57,32 @@ static asio::awaitable<void> apply_publication(PgConnection& connection, std::st
     });
 }
 
+asio::awaitable<std::vector<ListedTable>> list_published_tables(PgConnection& connection,
+                                                                Config::Source source) {
+    constexpr std::string_view sql =
+        "SELECT c.oid, n.nspname, c.relname, c.relkind, CASE c.relkind WHEN 'p' THEN (SELECT "
+        "coalesce(sum(greatest(l.reltuples, 0)), 0) FROM pg_partition_tree(c.oid) t JOIN pg_class "
+        "l ON l.oid = t.relid WHERE t.isleaf) ELSE greatest(c.reltuples, 0) END::int8 "
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', "
+        "'p') AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catalog', 'information_schema') "
+        "AND {} ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
+    auto which = source.plugin == Plugin::wal2json
+                     ? std::string("NOT c.relispartition")
+                     : fmt::format(
+                           "(n.nspname, c.relname) IN (SELECT schemaname, tablename FROM "
+                           "pg_publication_tables WHERE pubname = {})",
+                           quote_literal(source.publication));
+    auto rows = co_await connection.query(fmt::format(sql, which), "list the tables");
+    std::vector<ListedTable> listed;
+    for (auto& row : rows)
+        listed.push_back({.oid = to_number<std::uint32_t>(row[0]),
+                          .schema = std::move(row[1]),
+                          .name = std::move(row[2]),
+                          .is_partitioned = row[3] == "p",
+                          .estimated_rows = to_number<std::uint64_t>(row[4])});
+    co_return listed;
+}
+
 asio::awaitable<PublishedTable> read_published_table(PgConnection& connection,
                                                      Config::Source source, Relation asked) {
     auto described = co_await describe_table(connection, std::move(asked));

@@ -26,6 +26,18 @@ struct PublishedTable {
     std::string quoted_name() const;  // "schema"."table"
 };
 
+// The tables whose changes come, without partitions, in an order that stays. Of wal2json every
+// table does, under the name of its root.
+struct ListedTable {
+    std::uint32_t oid = 0;
+    std::string schema;
+    std::string name;
+    bool is_partitioned = false;
+    std::uint64_t estimated_rows = 0;  // By the server's statistics.
+};
+asio::awaitable<std::vector<ListedTable>> list_published_tables(PgConnection& connection,
+                                                                Config::Source source);
+
 // Of the table with this OID; or, where that is 0, of this name, or the partitioned table that it
 // is part of. OID 0 in what is returned: there is none.
 asio::awaitable<PublishedTable> read_published_table(PgConnection& connection,

@@ -96,35 +96,21 @@ bool Bootstrap::is_before(const std::string& schema, const std::string& table) c
     return order < 0 || (order == 0 && after_->key.empty());
 }
 
-// In an order that stays. Of wal2json every table comes, under the name of its root.
 asio::awaitable<void> Bootstrap::list_tables() {
-    constexpr std::string_view sql =
-        "SELECT c.oid, n.nspname, c.relname, c.relkind, CASE c.relkind WHEN 'p' THEN (SELECT "
-        "coalesce(sum(greatest(l.reltuples, 0)), 0) FROM pg_partition_tree(c.oid) t JOIN pg_class "
-        "l ON l.oid = t.relid WHERE t.isleaf) ELSE greatest(c.reltuples, 0) END::int8 "
-        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', "
-        "'p') AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catalog', 'information_schema') "
-        "AND {} ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
-    auto which = settings_.source.plugin == Plugin::wal2json
-                     ? std::string("NOT c.relispartition")
-                     : fmt::format(
-                           "(n.nspname, c.relname) IN (SELECT schemaname, tablename FROM "
-                           "pg_publication_tables WHERE pubname = {})",
-                           quote_literal(settings_.source.publication));
-    auto rows = co_await connection_.query(fmt::format(sql, which), "list the tables");
+    auto listed = co_await list_published_tables(connection_, settings_.source);
     tables_.clear();
-    for (auto& row : rows) {
+    for (auto& one : listed) {
         auto is_wanted_by = [&](const Rule& rule) {
-            return matches_table(rule, row[1], row[2]) && is_wanted(rule);
+            return matches_table(rule, one.schema, one.name) && is_wanted(rule);
         };
-        if (is_before(row[1], row[2])) continue;
+        if (is_before(one.schema, one.name)) continue;
         if (std::none_of(rules_.begin(), rules_.end(), is_wanted_by)) continue;
         auto table = std::make_unique<Table>();
-        table->published.relation.oid = to_number<std::uint32_t>(row[0]);
-        table->published.relation.schema = std::move(row[1]);
-        table->published.relation.name = std::move(row[2]);
-        table->is_partitioned = row[3] == "p";
-        table->estimated_rows = to_number<std::uint64_t>(row[4]);
+        table->published.relation.oid = one.oid;
+        table->published.relation.schema = std::move(one.schema);
+        table->published.relation.name = std::move(one.name);
+        table->is_partitioned = one.is_partitioned;
+        table->estimated_rows = one.estimated_rows;
         tables_.push_back(std::move(table));
     }
 }

@@ -140,16 +140,26 @@ asio::awaitable<HistoryPage> RedisReader::read_histories(DeltaRequest request) {
 
 asio::awaitable<RedisReader::Reached> RedisReader::read_position() {
     std::string command;
-    append_command(command, {"HMGET", key("position"), "epoch", "sync_id", "floor", "lsn"});
+    append_command(command,
+                   {"HMGET", key("position"), "epoch", "sync_id", "floor", "lsn", "clock"});
     auto reply = co_await ask(std::move(command));
     const auto& fields = reply.items;
-    if (fields.size() != 4 || fields[0].kind == Reply::Kind::nil) throw_no_position();
+    if (fields.size() != 5 || fields[0].kind == Reply::Kind::nil) throw_no_position();
     Reached reached;
     reached.epoch = fields[0].text;
     reached.sync_id = number_of(fields[1]);
     reached.floor = number_of(fields[2]);
     reached.lsn = fields[3].text;
+    reached.clock = Timestamp{std::chrono::microseconds{number_of(fields[4])}};
     co_return reached;
+}
+
+asio::awaitable<SyncId> RedisReader::read_last_reset() {
+    std::string command;
+    append_command(command, {"XREVRANGE", control(), "+", "-", "COUNT", "1"});
+    auto reply = co_await ask(std::move(command));
+    if (reply.items.empty() || reply.items[0].items.empty()) co_return 0;
+    co_return number_of(reply.items[0].items[0]);
 }
 
 asio::awaitable<std::vector<std::optional<std::string>>> RedisReader::read_keys(

@@ -23,6 +23,7 @@ public:
         SyncId sync_id = 0;
         SyncId floor = 0;
         std::string lsn;
+        Timestamp clock;  // Of outputs whose ids hold one: the latest commit time up to there.
     };
 
     RedisReader(asio::any_io_executor executor, RedisSettings settings,
@@ -33,6 +34,9 @@ public:
     asio::awaitable<HistoryPage> read_histories(DeltaRequest request);
 
     asio::awaitable<Reached> read_position();
+
+    // The id of the last reset that every reader heard of; 0: there was none. Trimming leaves it.
+    asio::awaitable<SyncId> read_last_reset();
 
     // What is under each of these keys, if anything.
     asio::awaitable<std::vector<std::optional<std::string>>> read_keys(

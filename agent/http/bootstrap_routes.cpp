@@ -3,9 +3,11 @@
 #include "agent/bootstrap/bootstrap.hpp"
 #include "agent/concurrency.hpp"
 #include "agent/http/data_query.hpp"
+#include "agent/http/json_response.hpp"
 #include "agent/snapshot/snapshot_json.hpp"
 
-#include <memory>
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace walcast {
@@ -19,19 +21,17 @@ constexpr milliseconds answer_limit{30'000};
 // Each has a connection to Postgres, and takes its turns in our loop.
 constexpr unsigned bootstraps_max = 4;
 
-HttpResponse json_of(unsigned status, std::string body) {
-    return {.status = status, .content_type = "application/json", .body = std::move(body)};
-}
-
-HttpResponse refusal(unsigned status, std::string_view reason) {
-    return json_of(status, error_json(reason));
-}
-
-asio::awaitable<SnapshotAnswer> ask_in_time(SnapshotPositions& snapshots, std::string text) {
+// Of a snapshot that has seen all up to `seen`.
+asio::awaitable<SnapshotAnswer> ask_in_time(SnapshotPositions& snapshots, std::string text,
+                                            SyncId seen) {
     auto asking = snapshots.position_of(parse_snapshot(text));
     auto answer = co_await within(answer_limit, std::move(asking));
-    if (answer) co_return std::move(*answer);
-    throw NotStreaming("the stream has not come up to the snapshot in time: the agent is behind");
+    if (!answer)
+        throw NotStreaming(
+            "the stream has not come up to the snapshot in time: the agent is behind");
+    if (answer->position.last_sync_id < seen)
+        throw SnapshotRefused(fmt::format("the snapshot has not seen all up to {}", seen));
+    co_return std::move(*answer);
 }
 
 // --- /position-of ---
@@ -51,11 +51,11 @@ asio::awaitable<HttpResponse> tell_position(SnapshotPositions& snapshots, HttpRe
     unsigned status = 200;
     std::string text;
     try {
-        auto asking = ask_in_time(snapshots, snapshot_in(request));
+        auto asking = ask_in_time(snapshots, snapshot_in(request), 0);
         auto answer = co_await std::move(asking);
         text = "{";
         append_snapshot_answer(text, answer);
-        co_return json_of(status, text + "}\n");
+        co_return json_response(status, text + "}\n");
     } catch (const std::invalid_argument& error) {
         status = 400;
         text = error.what();
@@ -66,7 +66,7 @@ asio::awaitable<HttpResponse> tell_position(SnapshotPositions& snapshots, HttpRe
         status = 503;
         text = error.what();
     }
-    co_return refusal(status, text);
+    co_return json_error(status, text);
 }
 
 // --- /bootstrap ---
@@ -86,64 +86,81 @@ BootstrapRequest request_of(const HttpRequest& request) {
     return wanted;
 }
 
-// What all requests need.
-struct Serving {
-    asio::any_io_executor executor;
-    const Config& config;
-    SnapshotPositions& snapshots;
-    std::function<std::vector<Rule>()> rules;
-    Log& log;
-    unsigned running = 0;
-};
-
 // One bootstrap, in one of the places for them.
 class Running {
 public:
-    Running(std::shared_ptr<Serving> serving, Bootstrap::Settings settings,
+    Running(std::shared_ptr<BootstrapService> service, Bootstrap::Settings settings,
             BootstrapRequest request)
-        : serving_(std::move(serving)),
-          bootstrap_(serving_->executor, std::move(settings), serving_->rules(),
+        : service_(std::move(service)),
+          bootstrap_(service_->executor, std::move(settings), service_->rules(),
                      std::move(request)) {
-        ++serving_->running;
+        ++service_->running;
     }
     ~Running() {
-        --serving_->running;
+        --service_->running;
         auto seconds = std::chrono::duration<double>(Clock::now() - began_at_).count();
-        serving_->log.debug("bootstrap ended rows={} seconds={:.1f}", bootstrap_.rows(), seconds);
+        service_->log.debug("bootstrap ended rows={} seconds={:.1f}", bootstrap_.rows(), seconds);
     }
     Running(const Running&) = delete;
 
     Bootstrap& bootstrap() { return bootstrap_; }
 
 private:
-    std::shared_ptr<Serving> serving_;
+    std::shared_ptr<BootstrapService> service_;
     Bootstrap bootstrap_;
     Clock::time_point began_at_ = Clock::now();
 };
 
-asio::awaitable<bool> next_piece(std::shared_ptr<Running> running, std::string& piece) {
-    return running->bootstrap().next(piece);
+asio::awaitable<bool> next_piece(std::shared_ptr<Running> running, const BootstrapForm& form,
+                                 std::string& piece) {
+    auto reading = running->bootstrap().next(piece);
+    auto is_more = co_await std::move(reading);
+    if (form.rewrite) form.rewrite(piece);
+    co_return is_more;
 }
 
-asio::awaitable<HttpResponse> bootstrap(std::shared_ptr<Serving> serving, HttpRequest request) {
+asio::awaitable<HttpResponse> bootstrap(std::shared_ptr<BootstrapService> service,
+                                        HttpRequest request) {
+    BootstrapRequest wanted;
+    try {
+        wanted = request_of(request);
+    } catch (const std::runtime_error& error) {
+        co_return json_error(400, error.what());
+    } catch (const std::invalid_argument& error) {
+        co_return json_error(400, error.what());
+    }
+    BootstrapForm form;
+    auto answering = answer_bootstrap(std::move(service), std::move(wanted), std::move(form));
+    co_return co_await std::move(answering);
+}
+
+}  // namespace
+
+bool BootstrapService::is_full() const {
+    return running >= bootstraps_max;
+}
+
+asio::awaitable<HttpResponse> answer_bootstrap(std::shared_ptr<BootstrapService> service,
+                                               BootstrapRequest wanted, BootstrapForm form) {
     unsigned status = 500;
     std::string why;
     try {
-        auto wanted = request_of(request);
-        if (serving->running >= bootstraps_max)
+        if (service->is_full())
             throw NotStreaming("as many bootstraps as there may be at a time are on their way");
-        Bootstrap::Settings settings{.conninfo = serving->snapshots.server(),
-                                     .source = serving->config.source,
-                                     .values = serving->config.values};
-        auto running = std::make_shared<Running>(serving, std::move(settings), std::move(wanted));
-        auto ask = [serving](std::string snapshot) {
-            return ask_in_time(serving->snapshots, std::move(snapshot));
+        Bootstrap::Settings settings{.conninfo = service->snapshots.server(),
+                                     .source = service->config.source,
+                                     .values = service->config.values};
+        auto running = std::make_shared<Running>(service, std::move(settings), std::move(wanted));
+        auto ask = [service, seen = form.seen](std::string snapshot) {
+            return ask_in_time(service->snapshots, std::move(snapshot), seen);
         };
         auto beginning = running->bootstrap().begin(ask);
         if (!co_await within(2 * answer_limit, std::move(beginning)))
             throw NotStreaming("no snapshot was taken in time: perhaps a table is locked");
-        HttpResponse response{.content_type = "application/x-ndjson"};
-        response.stream = [running](std::string& piece) { return next_piece(running, piece); };
+        HttpResponse response{.content_type = form.content_type};
+        response.stream = [running, form = std::move(form)](std::string& piece) {
+            return next_piece(running, form, piece);
+        };
         co_return response;
     } catch (const BadRequest& error) {
         status = 400;
@@ -164,19 +181,13 @@ asio::awaitable<HttpResponse> bootstrap(std::shared_ptr<Serving> serving, HttpRe
         why = error.what();
     }
     if (status >= 500)
-        serving->log.warn("bootstrap refused status={} error={}", status, quoted(why));
-    co_return refusal(status, why);
+        service->log.warn("bootstrap refused status={} error={}", status, quoted(why));
+    co_return json_error(status, why);
 }
 
-}  // namespace
-
-std::vector<HttpRoute> bootstrap_routes(asio::any_io_executor executor, const Config& config,
-                                        SnapshotPositions& snapshots,
-                                        std::function<std::vector<Rule>()> rules, Log& log) {
-    auto serving = std::make_shared<Serving>(
-        Serving{std::move(executor), config, snapshots, std::move(rules), log});
-    auto tell = [&snapshots](HttpRequest request) {
-        return tell_position(snapshots, std::move(request));
+std::vector<HttpRoute> bootstrap_routes(std::shared_ptr<BootstrapService> service) {
+    auto tell = [service](HttpRequest request) {
+        return tell_position(service->snapshots, std::move(request));
     };
     constexpr auto guarded = HttpRoute::Access::guarded;
     return {{.method = "GET", .path = "/position-of", .access = guarded, .handler = tell},
@@ -184,8 +195,8 @@ std::vector<HttpRoute> bootstrap_routes(asio::any_io_executor executor, const Co
             {.method = "GET",
              .path = "/bootstrap",
              .access = guarded,
-             .handler = [serving](HttpRequest request) {
-                 return bootstrap(serving, std::move(request));
+             .handler = [service](HttpRequest request) {
+                 return bootstrap(service, std::move(request));
              }}};
 }
 

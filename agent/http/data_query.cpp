@@ -18,10 +18,10 @@ static constexpr std::uint64_t wait_max = 30;
 
 // --- forms ---
 
-static std::string decode(std::string_view text) {
+static std::string decode(std::string_view text, char space) {
     std::string out;
     for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '+') {
+        if (text[i] == space) {
             out += ' ';
         } else if (text[i] != '%') {
             out += text[i];
@@ -49,9 +49,13 @@ std::vector<std::pair<std::string, std::string>> parse_query(std::string_view qu
         if (part.empty()) continue;
         auto equals = part.find('=');
         auto value = equals == std::string_view::npos ? "" : part.substr(equals + 1);
-        found.emplace_back(decode(part.substr(0, equals)), decode(value));
+        found.emplace_back(decode(part.substr(0, equals), '+'), decode(value, '+'));
     }
     return found;
+}
+
+std::string decode_path(std::string_view text) {
+    return decode(text, ' ');
 }
 
 // --- what they ask for ---
@@ -130,6 +134,37 @@ DeltaRequest read_delta_query(std::string_view query, const std::string& control
     request.after = read_after(*after, request.channels.size());
     if (limit) request.messages_max = read_number("limit", *limit, 1, messages_max);
     return request;
+}
+
+ChorusQuery read_chorus_query(std::string_view query, const std::string& control) {
+    constexpr auto expected =
+        "channel=..&initial=true, or channel=..&after=.., and perhaps until=..";
+    ChorusQuery found;
+    std::optional<std::string> initial;
+    std::optional<std::string> after;
+    std::optional<std::string> until;
+    for (auto& [name, value] : parse_query(query)) {
+        if (name == "channel")
+            add_channel(found.channels, std::move(value), control);
+        else if (name == "initial")
+            set_once(initial, name, std::move(value));
+        else if (name == "after")
+            set_once(after, name, std::move(value));
+        else if (name == "until")
+            set_once(until, name, std::move(value));
+        else
+            refuse(fmt::format("parameter \"{}\"", name), expected);
+    }
+    if (found.channels.empty()) refuse("channel", expected);
+    if (initial && *initial != "true") throw std::invalid_argument("initial: expected true");
+    if (initial && after)
+        throw std::invalid_argument("initial and after: expected only one of the two");
+    found.is_initial = initial.has_value();
+    if (after) found.after = read_uuid(*after);
+    if (until) found.until = read_uuid(*until);
+    if (until && !found.until)
+        throw std::invalid_argument("until: expected the latest_harmonic_id of /chorus/schema");
+    return found;
 }
 
 ReceiptRequest read_receipt_query(std::string_view query) {

@@ -1,8 +1,10 @@
 #pragma once
 
 #include "agent/delta/delta.hpp"
+#include "sinks/uuid.hpp"
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +22,19 @@ DeltaRequest read_delta_query(std::string_view query, const std::string& control
 
 // The known ids of so many channels: one for all, or one for each.
 std::vector<SyncId> read_after(std::string_view text, std::size_t channels);
+
+// `channel=..[&channel=..]` with `initial=true` or `after=HARMONIC`, and perhaps `until=HARMONIC`.
+struct ChorusQuery {
+    std::vector<std::string> channels;
+    bool is_initial = false;
+    // Nothing where none is given, or one that is not of walcast.
+    std::optional<UuidParts> after = {};
+    std::optional<UuidParts> until = {};
+};
+ChorusQuery read_chorus_query(std::string_view query, const std::string& control);
+
+// A name in a path, where only `%` and two digits stand for something else.
+std::string decode_path(std::string_view text);
 
 // `mutationId=..[&wait=SECONDS]`
 struct ReceiptRequest {

@@ -2,12 +2,12 @@
 
 #include "agent/delta/delta_view.hpp"
 #include "agent/http/data_query.hpp"
+#include "agent/http/json_response.hpp"
 #include "decoders/json_string.hpp"
 #include "sinks/sink.hpp"
 
 #include <fmt/format.h>
 
-#include <memory>
 #include <optional>
 #include <stdexcept>
 
@@ -15,48 +15,12 @@ namespace walcast {
 
 namespace {
 
-// Answers that are read slowly wait in our memory.
-constexpr std::size_t unread_bytes_max = std::size_t{16} << 20U;
-
-HttpResponse json_response(unsigned status, std::string body) {
-    return {.status = status, .content_type = "application/json", .body = std::move(body)};
-}
-
-HttpResponse failure(unsigned status, std::string_view error) {
-    std::string body = R"({"error":)";
-    append_json_string(body, error);
-    return json_response(status, body + "}\n");
-}
-
-// Soon it may be better.
-HttpResponse unavailable(std::string_view error) {
-    auto response = failure(503, error);
-    response.header = "Retry-After: 1";
-    return response;
-}
-
-class Unread {
-public:
-    bool is_too_much() const { return *bytes_ > unread_bytes_max; }
-
-    // Counts until the response is gone.
-    void count(HttpResponse& response) {
-        auto size = response.body.size();
-        *bytes_ += size;
-        response.held =
-            std::shared_ptr<void>(nullptr, [bytes = bytes_, size](const void*) { *bytes -= size; });
-    }
-
-private:
-    std::shared_ptr<std::size_t> bytes_ = std::make_shared<std::size_t>(0);
-};
-
 asio::awaitable<HttpResponse> delta(RedisReader& reader, Unread unread, HttpRequest request) {
     DeltaRequest wanted;
     try {
         wanted = read_delta_query(request.query, reader.control());
     } catch (const std::invalid_argument& error) {
-        co_return failure(400, error.what());
+        co_return json_error(400, error.what());
     }
     if (unread.is_too_much()) co_return unavailable("too many answers wait to be read by others");
     try {
@@ -72,7 +36,7 @@ asio::awaitable<HttpResponse> delta(RedisReader& reader, Unread unread, HttpRequ
 }
 
 asio::awaitable<HttpResponse> position(RedisReader& reader, HttpRequest request) {
-    if (!request.query.empty()) co_return failure(400, "/position takes no parameters");
+    if (!request.query.empty()) co_return json_error(400, "/position takes no parameters");
     try {
         auto reached = co_await reader.read_position();
         std::string body = R"({"epoch":)";
@@ -91,7 +55,7 @@ asio::awaitable<HttpResponse> receipt(Receipts& receipts, HttpRequest request) {
     try {
         wanted = read_receipt_query(request.query);
     } catch (const std::invalid_argument& error) {
-        co_return failure(400, error.what());
+        co_return json_error(400, error.what());
     }
     if (wanted.wait.count() > 0 && receipts.are_full())
         co_return unavailable("too many others wait for receipts");

@@ -55,6 +55,12 @@ static bool takes(const HttpRoute& route, std::string_view method) {
     return method == route.method || (method == "HEAD" && route.method == "GET");
 }
 
+static bool leads_to(const HttpRoute& route, std::string_view path) {
+    if (!route.path.ends_with('/')) return path == route.path;
+    return path.starts_with(route.path) && path.size() > route.path.size() &&
+           path.find('/', route.path.size()) == std::string_view::npos;
+}
+
 // In a time that tells nothing of the token but its length.
 static bool is_same(std::string_view a, std::string_view b) {
     if (a.size() != b.size()) return false;
@@ -107,7 +113,7 @@ std::optional<HttpResponse> HttpRoutes::refusal(const HttpRoute& route,
 std::variant<const HttpRoute*, HttpResponse> HttpRoutes::find(const HttpRequest& request) const {
     std::string allowed;
     for (const auto& route : routes_) {
-        if (route.path != request.path) continue;
+        if (!leads_to(route, request.path)) continue;
         if (auto refused = refusal(route, request)) return std::move(*refused);
         if (takes(route, request.method)) return &route;
         allowed += fmt::format("{}{}", allowed.empty() ? "Allow: " : ", ", route.method);

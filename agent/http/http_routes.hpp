@@ -53,7 +53,7 @@ struct HttpRoute {
     // have a browser on it ask, by giving their own name its address.
     enum class Access { open, by_token, guarded };
     std::string_view method;  // A GET also answers HEAD.
-    std::string_view path;
+    std::string_view path;    // One that ends in a slash stands for all that is right below it.
     Access access = Access::by_token;
     HttpHandler handler;
 };

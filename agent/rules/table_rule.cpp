@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
+#include <optional>
 
 namespace walcast {
 
@@ -326,6 +328,41 @@ void append_model_id(std::string& out, std::string& scratch, const TableRule& ru
         }
     }
     append_json_string(out, scratch);
+}
+
+// The texts of several id columns; nothing for a null. A backslash stands before commas,
+// backslashes, and the N of a null.
+static std::vector<std::optional<std::string>> split_model_id(std::string_view text) {
+    std::vector<std::optional<std::string>> parts(1, "");
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == ',') {
+            parts.emplace_back("");
+            continue;
+        }
+        auto is_escape = text[i] == '\\' && i + 1 < text.size();
+        if (is_escape && text[++i] == 'N')
+            parts.back().reset();
+        else
+            parts.back() = parts.back().value_or("") + text[i];
+    }
+    return parts;
+}
+
+void append_key_of_id(std::string& out, ValueWriter& writer, const TableRule& rule,
+                      std::string_view model_id) {
+    std::vector<std::optional<std::string>> texts;
+    if (rule.id.size() > 1)
+        texts = split_model_id(model_id);
+    else if (model_id != "\\N")
+        texts.emplace_back(model_id);
+    else
+        texts.emplace_back();
+    if (texts.size() != rule.id.size())
+        throw ValueError("it has another number of columns than the id");
+    Tuple row(*std::max_element(rule.id.begin(), rule.id.end()) + 1);
+    for (std::size_t i = 0; i < texts.size(); ++i)
+        if (texts[i]) row[rule.id[i]] = {Value::Kind::text, *texts[i]};
+    append_row(out, rule.key, row, std::numeric_limits<std::size_t>::max(), writer);
 }
 
 }  // namespace walcast

@@ -77,4 +77,9 @@ Membership membership_before(const TableRule& rule, const KnownRow& row);
 void append_model_id(std::string& out, std::string& scratch, const TableRule& rule,
                      const Tuple& row);
 
+// Reads such a text again: `{"id":7}`, the id columns as the data has them. Throws ValueError where
+// the text is no id of this rule.
+void append_key_of_id(std::string& out, ValueWriter& writer, const TableRule& rule,
+                      std::string_view model_id);
+
 }  // namespace walcast

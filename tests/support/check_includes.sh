@@ -61,7 +61,7 @@ only_in 'simdjson' agent/json_members.hpp agent/explain/found_id.cpp agent/json_
 
 # What decides is free of the loop, of logs and of the wall clock.
 pure=(agent/{backoff,batch_builder,catalog,config,config_keys,errors,harmless,metrics,net_effects,numbering,output_check,output_keys,process,readiness,spelling,spool}.{cpp,hpp} agent/rules/*
-    agent/delta/{delta,delta_view}.{cpp,hpp} agent/http/{data_query,http_routes,listen_address}.{cpp,hpp} agent/status/status_{facts,view}.{cpp,hpp}
+    agent/delta/{chorus_page,delta,delta_view}.{cpp,hpp} agent/http/{data_query,http_routes,listen_address}.{cpp,hpp} agent/status/status_{facts,view}.{cpp,hpp}
     agent/doctor/{doctor_{facts,finding,identity,mends,rules},secret_names}.{cpp,hpp} agent/doctor/doctor_{coverage,fit,sharing}.cpp
     agent/explain/{explanation,explanation_view,found_id,recorded_changes,verdict}.{cpp,hpp} agent/recording/* agent/tail/tail_view.{cpp,hpp}
     agent/snapshot/{pg_snapshot,recent_transactions}.{cpp,hpp}

@@ -74,6 +74,32 @@ TEST(DeltaQuery, BoundsTheChannels) {
     EXPECT_NE(refused(query + "&channel=more"), "taken");
 }
 
+TEST(ChorusQuery, HasItsParts) {
+    constexpr auto id = "01a1fc4c-5ae6-7000-8000-000000041200";
+    auto first = read_chorus_query("channel=a&channel=b&initial=true", "walcast:control");
+    auto later = read_chorus_query(fmt::format("channel=a&after={0}&until={0}", id), "c");
+
+    EXPECT_EQ(first.channels, (std::vector<std::string>{"a", "b"}));
+    EXPECT_TRUE(first.is_initial);
+    EXPECT_FALSE(first.after);
+    EXPECT_FALSE(later.is_initial);
+    EXPECT_EQ(later.after->sync_id, 0x412U);
+    EXPECT_EQ(later.until->sync_id, 0x412U);
+    // A client that has rows and no id, or one of another server: the route says what to do.
+    EXPECT_FALSE(read_chorus_query("channel=a", "c").after);
+    EXPECT_FALSE(read_chorus_query("channel=a&after=1041", "c").after);
+    for (const auto* wrong :
+         {"", "initial=true", "channel=a&initial=1", "channel=a&initial=true&after=1",
+          "channel=a&initial=true&initial=true", "channel=a&limit=5", "channel=c",
+          "channel=a&initial=true&until=1", "channel=a&channel=a&initial=true"})
+        EXPECT_THROW(read_chorus_query(wrong, "c"), std::invalid_argument) << wrong;
+}
+
+TEST(Query, OfAPathKnowsNoPlusForASpace) {
+    EXPECT_EQ(decode_path("a+b%20%2f%c3%a9"), "a+b /é");
+    EXPECT_THROW(decode_path("%zz"), std::invalid_argument);
+}
+
 TEST(ReceiptQuery, HasItsParts) {
     auto request = read_receipt_query("mutationId=m%2F71&wait=30");
 

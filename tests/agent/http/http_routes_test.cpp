@@ -15,6 +15,7 @@ static HttpRoutes routes_with(const std::string& with_token) {
     auto handler = [](const HttpRequest&) { return nothing(); };
     return {with_token,
             {{"GET", "/open", Access::open, handler},
+             {"GET", "/all/", Access::open, handler},
              {"GET", "/closed", Access::by_token, handler},
              {"POST", "/closed", Access::by_token, handler}}};
 }
@@ -36,6 +37,15 @@ TEST(HttpRoutes, FindWhoAnswers) {
     EXPECT_EQ(taken(routes, {.method = "HEAD", .path = "/open"}), "GET /open");
     EXPECT_EQ(taken(routes, {.method = "GET", .path = "/closed"}), "GET /closed");
     EXPECT_EQ(taken(routes, {.method = "POST", .path = "/closed"}), "POST /closed");
+}
+
+TEST(HttpRoutes, FindWhatIsRightBelowAPath) {
+    auto routes = routes_with("");
+
+    EXPECT_EQ(taken(routes, {.method = "GET", .path = "/all/todos"}), "GET /all/");
+    EXPECT_EQ(taken(routes, {.method = "POST", .path = "/all/todos"}), "405 Allow: GET, HEAD");
+    for (const auto* path : {"/all", "/all/", "/all//", "/all/a/b", "/all/a/", "/alle/todos"})
+        EXPECT_EQ(taken(routes, {.method = "GET", .path = path}), "404") << path;
 }
 
 TEST(HttpRoutes, RefuseOtherPathsAndMethods) {

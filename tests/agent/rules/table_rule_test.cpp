@@ -134,4 +134,46 @@ TEST(TableRule, SaysWhereAPredicateDoesNotFit) {
     EXPECT_TRUE(contains(error, "walcast.toml:7:14: public.items: where: ")) << error;
 }
 
+// --- ids ---
+
+static std::string key_of_id(const Rule& rule, const std::string& id) {
+    ValueWriter writer;
+    std::string out;
+    append_key_of_id(out, writer, ready(rule), id);
+    return out;
+}
+
+TEST(ModelId, IsReadAgainAsTheDataHasIt) {
+    auto rule = [](std::vector<std::string> id) {
+        return Rule(rule_for("public.items").channel("c").id(std::move(id)));
+    };
+
+    EXPECT_EQ(key_of_id(rule({"id"}), "7"), R"({"id":7})");
+    EXPECT_EQ(key_of_id(rule({"a"}), R"(x,"y\z)"), R"({"a":"x,\"y\\z"})");
+    EXPECT_EQ(key_of_id(rule({"a"}), "\\N"), R"({"a":null})");
+    EXPECT_EQ(key_of_id(rule({"a", "n", "b"}), R"(x\,y\\,7,\N)"),
+              R"({"a":"x,y\\","n":7,"b":null})");
+    EXPECT_THROW(key_of_id(rule({"id"}), "seven"), ValueError);
+    EXPECT_THROW(key_of_id(rule({"a", "b"}), "x"), ValueError);
+    EXPECT_THROW(key_of_id(rule({"a", "b"}), "x,y,z"), ValueError);
+}
+
+TEST(ModelId, ReadAgainIsWrittenAsBefore) {
+    Rule rule = rule_for("public.items").channel("c").id({"a", "b"});
+    for (const auto* text : {"", ",", "\\", "\\,", "\\\\,N", "a\"b", "\\N"}) {
+        Tuple row(items().columns.size());
+        row[1] = {Value::Kind::text, text};
+        row[2] = {Value::Kind::text, "end"};
+        auto ready_rule = ready(rule);
+        std::string id;
+        std::string scratch;
+        append_model_id(id, scratch, ready_rule, row);
+        std::string expected;
+        ValueWriter writer;
+        append_row(expected, ready_rule.key, row, 1000, writer);
+
+        EXPECT_EQ(key_of_id(rule, scratch), expected) << text;
+    }
+}
+
 }  // namespace walcast
