@@ -11,16 +11,32 @@ const users = new Map();
 let relay;
 let echoServer;
 
+// Mounts the provider: the schema, which may be of another database than the client's, then each table's page. False where a page was
+// refused.
+async function mount(user) {
+  const session = `user=${user.id}&session=${user.name}-${(user.mounts += 1)}`;
+  const { schema, database_version: version } = await fetchJson(`${user.application}/api/schema?${session}`);
+  if (version !== user.version) {
+    user.chorus = new ChorusConsumer(schema, { onRejected: (harmonic) => user.rejections.push(harmonic) });
+    user.version = version;
+    user.databases += 1;
+  }
+  let isRefused = false;
+  await user.chorus.initialize(async (table, after) => {
+    const query = after === null ? 'initial=true' : `after=${after}`;
+    const page = await fetchJson(`${user.application}/api/sync/${table}?${session}&${query}`);
+    isRefused ||= page.status === 'not provable';
+    return isRefused ? { latest_harmonic_id: null, records: [], harmonics: [] } : page;
+  });
+  return !isRefused;
+}
+
 // Goes by HTTP from where its cursor is, while live harmonics wait; then those that are above it. Where the connection was lost again
-// meanwhile they go on waiting, for the next time.
+// meanwhile they go on waiting, for the next time. After a refusal the user loads the page again.
 async function catchUp(user) {
   user.waiting = [];
   user.isCut = false;
-  const session = `${user.name}-${(user.mounts += 1)}`;
-  await user.chorus.initialize((table, after) => {
-    const query = after === null ? `initial=true&session=${session}` : `after=${after}`;
-    return fetchJson(`${user.application}/api/sync/${table}?user=${user.id}&${query}`);
-  });
+  while (!(await mount(user)));
   if (user.isCut) return;
   const { waiting } = user;
   user.waiting = null;
@@ -109,9 +125,8 @@ serve({
   },
 
   open: async ({ name, id, channel, way, application }) => {
-    const { schema } = await fetchJson(`${application}/api/schema`);
-    const user = { name, id, channel, application, mounts: 0, refused: 0, dropped: 0, isCut: false, heard: [], rejections: [], waiting: null };
-    user.chorus = new ChorusConsumer(schema, { onRejected: (harmonic) => user.rejections.push(harmonic) });
+    const counts = { mounts: 0, databases: 0, refused: 0, dropped: 0 };
+    const user = { name, id, channel, application, ...counts, isCut: false, heard: [], rejections: [], waiting: null };
     users.set(name, user);
     await ways[way](user);
   },
@@ -120,10 +135,15 @@ serve({
   replied: ({ name, table, key }) => users.get(name).chorus.replied(table, key),
 
   state: ({ name }) => {
-    const { chorus, heard, rejections, refused, dropped } = users.get(name);
+    const { chorus, heard, rejections, refused, dropped, databases } = users.get(name);
     const shadows = Object.fromEntries([...chorus.shadows].map(([key, { status }]) => [key, status]));
-    return { rows: chorus.rows(), cursor: chorus.cursor, counts: chorus.counts, heard: heard.length, rejections, refused, dropped, shadows };
+    return { rows: chorus.rows(), cursor: chorus.cursor, counts: chorus.counts, heard: heard.length, rejections, refused, dropped, databases,
+      shadows };
   },
+
+  // Offline, and back by another page load.
+  leave: ({ name }) => users.get(name).echo.disconnect(),
+  mount: ({ name }) => catchUp(users.get(name)),
 
   close: ({ name }) => {
     users.get(name).echo.disconnect();

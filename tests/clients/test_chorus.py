@@ -4,15 +4,15 @@
     WALCAST_ROUNDS=200 WALCAST_SEED=17 /usr/bin/python3 -m pytest -s tests/clients/test_chorus.py
 """
 
+import collections
+import http.client
 import json
 import os
 import random
-import re
-import threading
 
 import pytest
 
-from support import history
+from support import bootstraps
 from support.application import COLUMNS, TABLES, Application, Writers
 from support.node import Node
 from support.servers import free_port, wait_until
@@ -29,7 +29,6 @@ envelope = "chorus"
 channel = "{LARAVEL}private-{{channel}}"
 """
 WAYS = ["socketio", "pusher"]
-SCHEMA = {"schema": {"todos": ", ".join(COLUMNS["Todo"])}, "schema_version": 1, "database_version": "1"}
 
 
 def todo(key, **fields):
@@ -41,60 +40,52 @@ def harmonic_id(milliseconds, sync_id):
     return f"{milliseconds >> 16:08x}-{milliseconds & 0xffff:04x}-7000-{0x8000 | low >> 48:04x}-{low & 0xffffffffffff:012x}"
 
 
-def parts_of(harmonic):
-    """Its time and its sync id."""
-    groups = harmonic.split("-")
-    return int(groups[0] + groups[1], 16), ((int(groups[3], 16) & 0x3FFF) << 48 | int(groups[4], 16)) >> 8
-
-
 class ChorusApplication(Application):
-    """What a Laravel application has beside the agent: the schema, pages by table, and the endpoint that lets users into channels."""
+    """What a Laravel application has beside the agent: it knows who asks, and passes on what walcast answers."""
 
-    def __init__(self, world):
+    def __init__(self, world, agent_port):
         super().__init__(world)
-        self.sessions, self._answering = {}, threading.Lock()
-        self.routes |= {("GET", "/api/schema"): lambda *_: SCHEMA, ("GET", "/api/sync/"): self.sync, ("POST", "/broadcasting/auth"): lambda *_: True}
+        self.pages_port = agent_port
+        self.untils, self.rebuilds, self.statuses = {}, collections.Counter(), collections.Counter()
+        self.routes |= {("GET", "/api/schema"): self.schema, ("GET", "/api/sync/"): self.sync, ("POST", "/broadcasting/auth"): lambda *_: True}
+
+    def walcast(self, path, parameters=()):
+        """Status and body; where the agent is away, or has no answer yet, again."""
+        def ask():
+            try:
+                status, body = bootstraps.ask(self.pages_port, path, parameters)
+            except (OSError, http.client.HTTPException):
+                return None
+            return status != 503 and (status, body)
+        status, body = wait_until(ask, 60, f"{path} is answered", every=0.1)
+        assert status in (200, 409), f"{path} {parameters}: {status} {body}"
+        self.statuses[status] += 1
+        return status, body
+
+    def schema(self, _, parameters):
+        _, body = self.walcast("/chorus/schema")
+        said = json.loads(body)
+        # All pages of one mount have one id.
+        self.untils[parameters["session"]] = said["latest_harmonic_id"]
+        return {**said, "database_version": f"{said['database_version']}.{self.rebuilds[parameters['user']]}"}
 
     def sync(self, path, parameters):
-        table, channel = path.rsplit("/", 1)[1], f"chorus.user.{parameters['user']}"
-        if "after" in parameters:
-            return self.changes(table, channel, parameters["after"])
-        rows, _, sync_id = self.stand_still(lambda cursor: [row for row in self.rows(cursor, [f"user.{parameters['user']}"], "Todo")])
-        # Without a time it sorts below all that come.
-        return {"latest_harmonic_id": harmonic_id(0, sync_id), "records": rows}
-
-    def changes(self, table, channel, after):
-        """The net effect of each record above the cursor, from the channel's history: updates and deletes only. The ids' time goes
-        on from the cursor's and never back."""
-        milliseconds, known = parts_of(after)
-        pipeline = self.world.client.pipeline(transaction=True)
-        pipeline.hmget(self.world.prefix + "position", "sync_id", "floor")
-        pipeline.xrange(f"{self.world.prefix}log:{channel}", f"({known}-0", "+")
-        (sync_id, floor), entries = pipeline.execute()
-        messages = [history.parse(fields[b"m"]) for _, fields in entries]
-        assert (messages[0]["prevSyncId"] if messages else int(floor)) <= known, f"the history does not reach back to {known}"
-        latest = {}
-        for message in messages:
-            milliseconds = max(milliseconds, milliseconds_of(message["commitTime"]))
-            for action in message["sync"]:
-                # The cursor may be in the midst of a message.
-                if action["modelName"] == table and action["syncId"] > known:
-                    latest.pop(action["modelId"], None)
-                    latest[action["modelId"]] = page_harmonic(milliseconds, action)
-        return {"latest_harmonic_id": harmonic_id(milliseconds, int(sync_id)), "harmonics": list(latest.values())}
+        wanted = [(name, parameters[name]) for name in ("initial", "after") if name in parameters]
+        wanted += [("channel", f"chorus.user.{parameters['user']}"), ("until", self.untils[parameters["session"]])]
+        status, body = self.walcast("/chorus" + path.removeprefix("/api"), wanted)
+        if status == 409:
+            self.rebuilds[parameters["user"]] += 1
+        return status, body
 
 
-def milliseconds_of(commit_time):
-    import datetime
-    text = re.sub(r"(\.\d+)?Z$", lambda match: f"{(match.group(1) or '.')[:7]:0<7}+00:00", commit_time)
-    return int(datetime.datetime.fromisoformat(text).timestamp() * 1000)
+class CannedApplication(Application):
+    """One that has nothing but what is broadcast."""
 
-
-def page_harmonic(milliseconds, action):
-    is_removed = action["action"] == "delete"
-    return {"id": harmonic_id(milliseconds, action["syncId"]), "table_name": action["modelName"], "record_id": action["modelId"],
-            "operation": "delete" if is_removed else "update",
-            "data": json.dumps({"id": action["modelId"]} if is_removed else action["data"]), "user_id": None, "created_at": "2026-01-01 10:00:00"}
+    def __init__(self):
+        super().__init__(None)
+        schema = {"schema": {"todos": ", ".join(COLUMNS["Todo"])}, "schema_version": 1, "database_version": "1"}
+        self.routes |= {("GET", "/api/schema"): lambda *_: schema, ("POST", "/broadcasting/auth"): lambda *_: True,
+                        ("GET", "/api/sync/"): lambda *_: {"latest_harmonic_id": harmonic_id(0, 1040), "records": []}}
 
 
 class Users:
@@ -152,8 +143,7 @@ class Canned:
 @pytest.mark.parametrize("way", WAYS)
 def test_canned_harmonics_are_applied_and_rejections_told(redis, way):
     canned = Canned(redis)
-    with ChorusApplication(None) as application:
-        application.routes[("GET", "/api/sync/")] = lambda *_: {"latest_harmonic_id": harmonic_id(0, 1040), "records": []}
+    with CannedApplication() as application:
         with Users(redis, application, way) as users:
             users.open("one", "u1")
             canned.client.publish(f"{LARAVEL}walcast:control", "no JSON")
@@ -169,8 +159,7 @@ def test_canned_harmonics_are_applied_and_rejections_told(redis, way):
 
 def test_canned_harmonics_come_after_a_lost_connection(redis):
     canned = Canned(redis)
-    with ChorusApplication(None) as application:
-        application.routes[("GET", "/api/sync/")] = lambda *_: {"latest_harmonic_id": harmonic_id(0, 1040), "records": []}
+    with CannedApplication() as application:
         with Users(redis, application, "pusher") as users:
             users.open("one", "u1")
             canned.publish(harmonic(1041, "create", todo("t1")))
@@ -185,10 +174,14 @@ def test_canned_harmonics_come_after_a_lost_connection(redis):
 
 @pytest.fixture
 def world(postgres, redis):
-    with World(RULES, postgres, redis, TABLES) as world:
+    with World(RULES, postgres, redis, TABLES, http={"listen": f"127.0.0.1:{free_port()}"}) as world:
         world.init()
         start(world)
         yield world
+
+
+def application_of(world):
+    return ChorusApplication(world, bootstraps.port_of(world.agents[0]))
 
 
 def start(world):
@@ -201,7 +194,7 @@ def test_consumers_converge_with_the_tables(world, way):
     print(f"WALCAST_SEED={SEED}")
     chooser = random.Random(SEED)
     done = dict.fromkeys(["drop", "join", "kill", *(["forget"] if way == "pusher" else [])], 0)
-    with ChorusApplication(world) as application, Users(world.redis, application, way) as users:
+    with application_of(world) as application, Users(world.redis, application, way) as users:
         with Writers(application, SEED) as writers:
             for user in USERS:
                 users.open(user, user)
@@ -219,11 +212,12 @@ def test_consumers_converge_with_the_tables(world, way):
         world.settle(60)
         states = [users.converge(name) for name in users.users]
     assert all(done.values()) and all(state["heard"] for state in states)
+    assert set(application.statuses) == {200}  # Nobody had to begin again.
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_write_is_confirmed_or_rejected(world, way):
-    with ChorusApplication(world) as application, Users(world.redis, application, way) as users:
+    with application_of(world) as application, Users(world.redis, application, way) as users:
         users.open("one", "u1")
         # executeActionWithContext leaves the delta pending: the harmonic clears it, whether it or the reply comes first.
         users.node.call("write", name="one", table="todos", key="t1", row=todo("t1"))
@@ -236,3 +230,27 @@ def test_a_write_is_confirmed_or_rejected(world, way):
         state = users.wait_for("one", lambda state: state["rejections"], "hears the rejection")
         assert state["shadows"] == {"todos t2": "rejected:title is required"}
         users.converge("one")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_reset_and_a_trimmed_history_make_clients_begin_again(world, way):
+    with application_of(world) as application, Users(world.redis, application, way) as users:
+        application.write(None, {"mutationId": "m-1", "put": [["Todo", todo("t1")], ["Todo", todo("t2")]]})
+        users.open("one", "u1")
+        users.converge("one")
+        # By another database_version: what is truncated is told to nobody.
+        world.sql("truncate todos")
+        application.write(None, {"mutationId": "m-2", "put": [["Todo", todo("t3")]]})
+        world.settle()
+        users.node.call("mount", name="one")
+        users.converge("one")
+        assert users.state("one")["databases"] == 2 and set(application.statuses) == {200}
+
+        # By what the application makes of the answer 409.
+        users.node.call("leave", name="one")
+        for number in range(3):
+            application.write(None, {"mutationId": f"m-{number}", "put": [["Todo", todo(f"t{number}", title="x")]], "delete": [["Todo", "t3"]]})
+        world.client.xtrim("walcast:log:chorus.user.u1", maxlen=1, approximate=False)
+        users.node.call("mount", name="one")
+        users.converge("one")
+        assert application.statuses[409] == 1 and users.state("one")["databases"] == 3

@@ -167,6 +167,13 @@ def test_a_page_is_what_is_left_of_the_live_harmonics(world):
         world.settle()
         wait_until(lambda: any(one["record_id"] == 100 for one in live(subscriber)), 20, "all is heard")
         heard = live(subscriber)
+        # All that comes sorts above a page.
+        latest, _ = pages.changes("todos", heard[-1]["id"])
+        world.sql("insert into todos values (100, 'a', 'later') on conflict (id) do update set title = excluded.title")
+        world.settle()
+        wait_until(lambda: len(live(subscriber)) > len(heard), 20, "it is heard")
+        heard = live(subscriber)
+        assert heard[-1]["id"] > latest > heard[-2]["id"]
     assert len({type(one["record_id"]) for one in heard if one["operation"] == "delete"}) == 2 and len(heard) > 20
     assert [one["id"] for one in heard] == sorted({one["id"] for one in heard})
     for after in [first, *chooser.sample([one["id"] for one in heard], 8), heard[-1]["id"]]:

@@ -54,7 +54,7 @@ class Application:
                 url = urllib.parse.urlsplit(self.path)
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 status, answer = application.answer(self.command, url.path, urllib.parse.parse_qs(url.query), body)
-                data = json.dumps(answer).encode()
+                data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(data)))
@@ -88,7 +88,8 @@ class Application:
         try:
             parameters = json.loads(body) if body[:1] == b"{" else {name: values if name in ("channel", "audience") else values[-1]
                                                                   for name, values in query.items()}
-            return 200, route(path, parameters)
+            found = route(path, parameters)
+            return found if isinstance(found, tuple) else (200, found)  # With its own status, and perhaps as the bytes of a body.
         except Exception as error:  # The client has to be answered; the test hears of it at its end.
             self.faults.append(f"{method} {path} {query}: {type(error).__name__} {error}")
             return 500, {"error": str(error)}
