@@ -13,7 +13,7 @@ namespace walcast {
 // but do not sort.
 void append_uuid(std::string& out, Timestamp clock, SyncId sync_id, unsigned ordinal);
 
-// What such an id is made of; nothing where it is none.
+// What such an id is made of; nothing where it is none, or its ordinal is above 255.
 struct UuidParts {
     Timestamp clock;  // To the millisecond.
     SyncId sync_id = 0;
