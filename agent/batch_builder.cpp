@@ -1,5 +1,6 @@
 #include "agent/batch_builder.hpp"
 
+#include "agent/errors.hpp"
 #include "agent/outbox.hpp"
 #include "sinks/native_envelope.hpp"
 
@@ -20,6 +21,7 @@ void BatchBuilder::begin(const TransactionInfo& transaction) {
     if (!annotation_.is_empty()) annotation_ = {};
     annotations_ = {};
     forget_ends();
+    missed_.clear();
 }
 
 Batch BatchBuilder::take(Batch spare) {
@@ -385,13 +387,32 @@ void BatchBuilder::pass_over(const PublishedEvent& event) {
 }
 
 void BatchBuilder::pass_over(const Change& change) {
-    if (annotation_.mutation_id.empty() || change.action != Action::insert) return;
     try {
         auto rules = router_.rules_of(*change.relation);
-        if (rules.empty() || !rules.front().outbox) return;
-        pass_over(outbox_event(*rules.front().outbox, *change.new_tuple));
+        if (rules.empty()) return;
+        if (const auto& outbox = rules.front().outbox) {
+            if (change.action == Action::insert)
+                pass_over(outbox_event(*outbox, *change.new_tuple));
+            return;
+        }
+        if (limits_.model_told_whole.empty()) return;
+        route(rules, change, routes_);
+        for (const auto& found : routes_.routes) note_missed(found);
     } catch (const ValueError&) {
         return;  // It is among the dead letters.
+    } catch (const SetupError&) {
+        return;  // Rules that do not fit any more stop the agent where something is to be sent.
+    }
+}
+
+void BatchBuilder::note_missed(const Route& found) {
+    if (found.rule->model != limits_.model_told_whole || found.action != Action::insert) return;
+    constexpr std::size_t payload_bytes = 100;
+    for (auto i = found.channels_begin; i < found.channels_end; ++i) {
+        auto channel = routes_.channels[i];
+        if (!missed_.add(channel)) continue;
+        batch_.missed.push_back(write_bytes(channel));
+        weight_ += channel.size() + payload_bytes;
     }
 }
 

@@ -6,6 +6,7 @@
 #include "agent/published_event.hpp"
 #include "agent/rules/router.hpp"
 #include "decoders/event.hpp"
+#include "sinks/recent_names.hpp"
 #include "sinks/sink.hpp"
 
 #include <span>
@@ -33,6 +34,8 @@ public:
         std::size_t outputs = 0;
         bool is_reversible = false;     // They want to know what takes a change back.
         bool wants_whole_rows = false;  // One of them does not tell what lacks a column.
+        // Of this model one of them must know who heard of what went before a restart.
+        std::string_view model_told_whole = {};
     };
     struct Counts {
         std::uint64_t actions = 0;
@@ -64,8 +67,9 @@ public:
     // Throws ValueError where nobody would hear of it; then nothing is written.
     void add_event(PublishedEvent event, SyncId id);
 
-    // The same of what was sent before this builder began: what the transaction itself rejects is
-    // not committed at its end.
+    // The same of what was sent before this builder began, as far as it matters to the
+    // transaction's end: what the transaction itself rejects is not committed there, and outputs
+    // that tell of whole transactions are told who heard of it.
     void pass_over(const PublishedEvent& event);
     void pass_over(const Change& change);
 
@@ -81,10 +85,13 @@ public:
     // What the channels of events are called from here on.
     void name_events(EventChannels channels) { event_channels_ = std::move(channels); }
 
-    bool is_empty() const { return batch_.messages.empty() && batch_.receipts.empty(); }
+    bool is_empty() const {
+        return batch_.messages.empty() && batch_.receipts.empty() && batch_.missed.empty();
+    }
     bool is_full() const {
         return weight_ >= limits_.batch_bytes || batch_.channels.size() + batch_.messages.size() +
-                                                         batch_.receipts.size() + published_ >=
+                                                         batch_.receipts.size() +
+                                                         batch_.missed.size() + published_ >=
                                                      2 * limits_.batch_messages;
     }
 
@@ -138,6 +145,7 @@ private:
     void put_channels(Message& message, std::span<const std::string> channels);
     Batch::Slice write_annotations(std::string_view mutation_id);
     void put_annotations(Message& message);
+    void note_missed(const Route& found);
     void note_end(const Message& message);
     void forget_ends();
     void add_progress(const std::string& channel, SyncId last_id);
@@ -168,6 +176,7 @@ private:
     bool is_rejected_ = false;   // Its mutation, by an event of its own.
     // The last id on each channel that hears of it, where somebody waits for its end.
     std::unordered_map<std::string, SyncId> ends_;
+    RecentNames missed_;  // Channels that heard of it before this builder began.
     Routes routes_;
     ValueWriter writer_;
     NetEffects net_effects_;
