@@ -327,12 +327,14 @@ void BatchBuilder::forget_ends() {
 }
 
 void BatchBuilder::note_end(const Message& message) {
+    for (auto i = message.channels_begin; i < message.channels_end; ++i)
+        note_end(batch_.text(batch_.channels[i]), message.last_sync_id);
+}
+
+void BatchBuilder::note_end(std::string_view channel, SyncId last_id) {
     constexpr std::size_t channels_max = 10'000;
-    for (auto i = message.channels_begin; i < message.channels_end; ++i) {
-        std::string channel(batch_.text(batch_.channels[i]));
-        if (ends_.size() < channels_max || ends_.contains(channel))
-            ends_[std::move(channel)] = message.last_sync_id;
-    }
+    std::string name(channel);
+    if (ends_.size() < channels_max || ends_.contains(name)) ends_[std::move(name)] = last_id;
 }
 
 void BatchBuilder::put_channels(Message& message, std::span<const std::string> channels) {
@@ -381,9 +383,15 @@ void BatchBuilder::add_event(PublishedEvent event, SyncId id) {
         add_receipt(mutation_id, event.is_rejected, id, event.reason_json);
 }
 
+// Which ids those had is not known any more; below the end, or there is nothing more to tell.
+static constexpr SyncId id_passed_over = 0;
+
 void BatchBuilder::pass_over(const PublishedEvent& event) {
     auto is_own = event.mutation_id.empty() || event.mutation_id == annotation_.mutation_id;
     if (is_own && event.is_rejected) is_rejected_ = true;
+    if (annotation_.mutation_id.empty()) return;
+    for (const auto& channel : event_channels_.named(event.channels))
+        note_end(channel, id_passed_over);
 }
 
 void BatchBuilder::pass_over(const Change& change) {
@@ -395,9 +403,15 @@ void BatchBuilder::pass_over(const Change& change) {
                 pass_over(outbox_event(*outbox, *change.new_tuple));
             return;
         }
-        if (limits_.model_told_whole.empty()) return;
+        auto is_awaited = !annotation_.mutation_id.empty();
+        if (limits_.model_told_whole.empty() && !is_awaited) return;
         route(rules, change, routes_);
-        for (const auto& found : routes_.routes) note_missed(found);
+        for (const auto& found : routes_.routes) {
+            note_missed(found);
+            if (!is_awaited) continue;
+            for (auto i = found.channels_begin; i < found.channels_end; ++i)
+                note_end(routes_.channels[i], id_passed_over);
+        }
     } catch (const ValueError&) {
         return;  // It is among the dead letters.
     } catch (const SetupError&) {

@@ -68,8 +68,8 @@ public:
     void add_event(PublishedEvent event, SyncId id);
 
     // The same of what was sent before this builder began, as far as it matters to the
-    // transaction's end: what the transaction itself rejects is not committed there, and outputs
-    // that tell of whole transactions are told who heard of it.
+    // transaction's end: what the transaction itself rejects is not committed there, who heard of it
+    // is told that it ends, and outputs that tell of whole transactions are told who did.
     void pass_over(const PublishedEvent& event);
     void pass_over(const Change& change);
 
@@ -147,6 +147,7 @@ private:
     void put_annotations(Message& message);
     void note_missed(const Route& found);
     void note_end(const Message& message);
+    void note_end(std::string_view channel, SyncId last_id);
     void forget_ends();
     void add_progress(const std::string& channel, SyncId last_id);
     void add_receipt(std::string_view mutation_id, bool is_rejected, SyncId last_id,

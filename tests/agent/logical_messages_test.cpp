@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,7 +35,16 @@ protected:
     }
     void insert(const char* id, const char* room) {
         auto row = insert_of(notes).with("id", id).with("room", room);
-        builder.add(row.change(), *numbering.take(id, 1));
+        if (auto first_id = numbering.take(id, 1))
+            builder.add(row.change(), *first_id);
+        else
+            builder.pass_over(row.change());
+    }
+    // The batch is in, and nothing else is left of this agent: what it has sent comes again.
+    void restart() {
+        builder.take({});
+        numbering = Numbering(numbering.position());
+        begin();
     }
     // An update takes two ids; where it only removes a row, the message bears the first.
     void skip_id() { numbering.take("x", 1); }
@@ -156,6 +166,26 @@ TEST_F(LogicalMessages, TellTheEndWhereItsLastChangeWentElsewhere) {
     EXPECT_EQ(lines(),
               (Lines{R"(sync r:a @41 ,"mutationId":"m"|{"syncId":41)",
                      R"(progress r:a @42 ,"mutationId":"m"|)", "receipt m committed @42 "}));
+}
+
+TEST_F(LogicalMessages, TellTheEndToThoseWhoHeardBeforeARestart) {
+    auto begin_again = [&] {
+        say("walcast", R"({"mutationId":"m"})");
+        insert("1", "a");
+        say("walcast:event", R"({"channel":"e","name":"x"})");
+        insert("2", "b");
+    };
+    begin_again();
+    restart();
+    begin_again();
+    insert("3", "b");
+    commit();
+
+    auto found = lines();
+    std::sort(found.begin() + 1, found.end());
+    EXPECT_EQ(found, (Lines{R"(sync r:b @44 ,"mutationId":"m"|{"syncId":44)",
+                            R"(progress e @44 ,"mutationId":"m"|)",
+                            R"(progress r:a @44 ,"mutationId":"m"|)", "receipt m committed @44 "}));
 }
 
 TEST_F(LogicalMessages, GiveAReceiptWhereNoRowWasRouted) {
