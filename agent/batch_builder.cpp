@@ -17,7 +17,8 @@ void BatchBuilder::begin(const TransactionInfo& transaction) {
     transaction_ = transaction;
     models_reset_.clear();
     own_begin_ = batch_.messages.size();
-    is_cut_ = is_rejected_ = false;
+    is_cut_ = false;
+    mutations_.clear();
     if (!annotation_.is_empty()) annotation_ = {};
     annotations_ = {};
     forget_ends();
@@ -347,14 +348,7 @@ void BatchBuilder::add_event(PublishedEvent event, SyncId id) {
     event.channels = event_channels_.named(std::move(event.channels));
     auto is_of_transaction = event.mutation_id.empty();
     const auto& mutation_id = is_of_transaction ? annotation_.mutation_id : event.mutation_id;
-    if (event.is_rejected && mutation_id.empty()) throw ValueError("a rejection has no mutationId");
-    if (event.channels.empty() && mutation_id.empty()) throw ValueError("it names no channel");
-    constexpr std::size_t copies_max = 4;  // Of the largest one: it is one command to Redis.
-    auto bytes = event.fields.size();
-    if (bytes > limits_.action_bytes ||
-        bytes * event.channels.size() > copies_max * limits_.action_bytes)
-        throw ValueError(
-            fmt::format("{} bytes for {} channels are too much", bytes, event.channels.size()));
+    check(event, mutation_id);
     close_message();
     ++counts_.events;
     if (!event.channels.empty()) {
@@ -375,23 +369,47 @@ void BatchBuilder::add_event(PublishedEvent event, SyncId id) {
         batch_.messages.push_back(message);
         if (!annotation_.mutation_id.empty()) note_end(message);
     }
-    // The transaction's own mutation is committed at its end, unless it is rejected here.
-    auto is_own = mutation_id == annotation_.mutation_id;
-    if (is_own && event.is_rejected) is_rejected_ = true;
-    auto is_settled = event.is_rejected || !is_own;
-    if (is_settled && !mutation_id.empty())
-        add_receipt(mutation_id, event.is_rejected, id, event.reason_json);
+    if (mutation_id.empty()) return;
+    // A mutation is committed with all of the transaction, unless it is rejected here.
+    auto is_told_later = note_mutation(mutation_id, event.is_rejected) && !event.is_rejected;
+    if (!is_told_later) add_receipt(mutation_id, event.is_rejected, id, event.reason_json);
+}
+
+void BatchBuilder::check(const PublishedEvent& event, std::string_view mutation_id) const {
+    if (event.is_rejected && mutation_id.empty()) throw ValueError("a rejection has no mutationId");
+    if (event.channels.empty() && mutation_id.empty()) throw ValueError("it names no channel");
+    constexpr std::size_t copies_max = 4;  // Of the largest one: it is one command to Redis.
+    auto bytes = event.fields.size();
+    if (bytes > limits_.action_bytes ||
+        bytes * event.channels.size() > copies_max * limits_.action_bytes)
+        throw ValueError(
+            fmt::format("{} bytes for {} channels are too much", bytes, event.channels.size()));
+}
+
+// False where there are too many: all that are kept get their receipts in one step.
+bool BatchBuilder::note_mutation(std::string_view mutation_id, bool is_rejected) {
+    constexpr std::size_t mutations_max = 4096;
+    auto found = mutations_.find(mutation_id);
+    if (found == mutations_.end()) {
+        if (mutations_.size() >= mutations_max && mutation_id != annotation_.mutation_id)
+            return false;
+        found = mutations_.emplace(mutation_id, false).first;
+    }
+    found->second = found->second || is_rejected;
+    return true;
 }
 
 // Which ids those had is not known any more; below the end, or there is nothing more to tell.
 static constexpr SyncId id_passed_over = 0;
 
 void BatchBuilder::pass_over(const PublishedEvent& event) {
-    auto is_own = event.mutation_id.empty() || event.mutation_id == annotation_.mutation_id;
-    if (is_own && event.is_rejected) is_rejected_ = true;
+    const auto& mutation_id =
+        event.mutation_id.empty() ? annotation_.mutation_id : event.mutation_id;
+    auto channels = event_channels_.named(event.channels);
+    check(event, mutation_id);
+    if (!mutation_id.empty()) note_mutation(mutation_id, event.is_rejected);
     if (annotation_.mutation_id.empty()) return;
-    for (const auto& channel : event_channels_.named(event.channels))
-        note_end(channel, id_passed_over);
+    for (const auto& channel : channels) note_end(channel, id_passed_over);
 }
 
 void BatchBuilder::pass_over(const Change& change) {
@@ -452,12 +470,14 @@ void BatchBuilder::set_aside_event(SyncId id, std::string_view reason, std::stri
 
 void BatchBuilder::end_transaction(SyncId last_id) {
     close_message();
+    if (!annotation_.mutation_id.empty()) note_mutation(annotation_.mutation_id, false);
+    for (const auto& [mutation_id, is_rejected] : mutations_)
+        if (!is_rejected) add_receipt(mutation_id, false, last_id, {});
+    mutations_.clear();
     if (annotation_.is_empty()) return;
     for (const auto& channel : annotation_.channels) ends_.try_emplace(channel, 0);
     for (const auto& [channel, end] : ends_)
         if (end < last_id) add_progress(channel, last_id);
-    if (!annotation_.mutation_id.empty() && !is_rejected_)
-        add_receipt(annotation_.mutation_id, false, last_id, {});
     annotation_ = {};
     forget_ends();
 }
@@ -481,6 +501,7 @@ void BatchBuilder::add_receipt(std::string_view mutation_id, bool is_rejected, S
     append_json_string(batch_.bytes, mutation_id);
     receipt.mutation_id_json.end = batch_.bytes.size();
     receipt.reason = write_bytes(reason_json);
+    weight_ += receipt.reason.end - receipt.mutation_id.begin;
     batch_.receipts.push_back(receipt);
 }
 

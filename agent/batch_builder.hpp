@@ -9,6 +9,8 @@
 #include "sinks/recent_names.hpp"
 #include "sinks/sink.hpp"
 
+#include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -68,8 +70,8 @@ public:
     void add_event(PublishedEvent event, SyncId id);
 
     // The same of what was sent before this builder began, as far as it matters to the
-    // transaction's end: what the transaction itself rejects is not committed there, who heard of it
-    // is told that it ends, and outputs that tell of whole transactions are told who did.
+    // transaction's end: receipts are written there, who heard of it is told that it ends, and
+    // outputs that tell of whole transactions are told who did.
     void pass_over(const PublishedEvent& event);
     void pass_over(const Change& change);
 
@@ -146,6 +148,8 @@ private:
     Batch::Slice write_annotations(std::string_view mutation_id);
     void put_annotations(Message& message);
     void note_missed(const Route& found);
+    bool note_mutation(std::string_view mutation_id, bool is_rejected);
+    void check(const PublishedEvent& event, std::string_view mutation_id) const;
     void note_end(const Message& message);
     void note_end(std::string_view channel, SyncId last_id);
     void forget_ends();
@@ -174,7 +178,8 @@ private:
     Batch::Slice annotations_;   // The same as text of the batch, once that is written.
     std::size_t own_begin_ = 0;  // Its first message in the batch.
     bool is_cut_ = false;        // Some of its messages went with an earlier batch.
-    bool is_rejected_ = false;   // Its mutation, by an event of its own.
+    // What is said of mutations in it, and whether it rejects them.
+    std::map<std::string, bool, std::less<>> mutations_;
     // The last id on each channel that hears of it, where somebody waits for its end.
     std::unordered_map<std::string, SyncId> ends_;
     RecentNames missed_;  // Channels that heard of it before this builder began.

@@ -256,7 +256,7 @@ TEST_F(LogicalMessages, GiveEventsTheMutationOfTheirTransaction) {
 
     EXPECT_EQ(lines(), (Lines{R"(event a @41 ,"mutationId":"m","userId":"u1"|"name":"x")",
                               R"(event a @42 ,"mutationId":"n","userId":"u1"|"name":"y")",
-                              "receipt n committed @42 ", "receipt m committed @42 "}));
+                              "receipt m committed @42 ", "receipt n committed @42 "}));
 }
 
 TEST_F(LogicalMessages, GiveEventsWhatIsSaidOfTheirTransactionLater) {
@@ -268,7 +268,7 @@ TEST_F(LogicalMessages, GiveEventsWhatIsSaidOfTheirTransactionLater) {
 
     EXPECT_EQ(lines(), (Lines{R"(event a @41 ,"mutationId":"m","userId":"u1"|"name":"x")",
                               R"(event a @42 ,"mutationId":"n","userId":"u1"|"name":"y")",
-                              "receipt n committed @42 ", "receipt m committed @42 "}));
+                              "receipt m committed @42 ", "receipt n committed @42 "}));
 }
 
 TEST_F(LogicalMessages, RejectWhateverBecomesOfTheTransaction) {
@@ -297,32 +297,74 @@ TEST_F(LogicalMessages, DoNotCommitWhatTheTransactionItselfRejects) {
                               "receipt m rejected @41 "}));
 }
 
+TEST_F(LogicalMessages, GiveTheReceiptOfAnEventAtTheEndOfItsTransaction) {
+    say("walcast:event", R"({"channel":"a","mutationId":"n"})");
+    insert("1", "a");
+    say("walcast:event", R"({"mutationId":"n"})");
+    insert("2", "a");
+    auto before = lines();
+    commit();
+
+    EXPECT_EQ(before.size(), 3U);
+    EXPECT_EQ(lines(), Lines{"receipt n committed @44 "});
+}
+
+TEST_F(LogicalMessages, CommitNothingThatAnEventRejectsInTheSameTransaction) {
+    say("walcast:event", R"({"mutationId":"m","rejected":true})");
+    say("walcast", R"({"mutationId":"m"})");
+    say("walcast:event", R"({"mutationId":"n"})");
+    say("walcast:event", R"({"mutationId":"n","rejected":true})");
+    say("walcast:event", R"({"mutationId":"n"})");
+    insert("1", "a");
+    commit();
+
+    EXPECT_EQ(lines(), (Lines{R"(sync r:a @45 ,"mutationId":"m"|{"syncId":45)",
+                              "receipt m rejected @41 ", "receipt n rejected @43 "}));
+}
+
+TEST_F(LogicalMessages, GiveReceiptsAtOnceOfWhatIsAboveAllThatIsKept) {
+    constexpr auto kept = 4096;
+    for (auto i = 0; i <= kept; ++i)
+        say("walcast:event", fmt::format(R"({{"mutationId":"n{}"}})", i));
+    auto before = lines();
+    commit();
+
+    EXPECT_EQ(before, Lines{"receipt n4096 committed @4137 "});
+    auto found = lines();
+    ASSERT_EQ(found.size(), std::size_t{kept});
+    EXPECT_EQ(found[0], "receipt n0 committed @4137 ");
+}
+
 // Of what was sent before a restart only the position is left.
+TEST_F(LogicalMessages, GiveReceiptsOfWhatWasSaidBeforeARestart){
+    auto begin_again =
+        [&] {
+            say("walcast:event", R"({"mutationId":"n"})");
+            say("walcast:event", R"({"mutationId":"r","rejected":true})");
+            say("walcast:event", R"({"mutationId":"wrong","rejected":1})");
+        say("walcast:event", R"({"mutationId":"large","data":")" + std::string(1000, 'x') + ""
+        } ");
+};
+begin_again();
+restart();
+begin_again();
+insert("1", "a");
+commit();
+
+EXPECT_EQ(lines(), (Lines{R"(sync r:a @45 |{"syncId":45)", "receipt n committed @45 "}));
+}
+
 TEST_F(LogicalMessages, DoNotCommitWhatTheTransactionHasRejectedBeforeARestart) {
-    auto send_begin = [&](BatchBuilder& to) {
-        LogicalMessage annotation{.is_transactional = true,
-                                  .lsn = Lsn{250},
-                                  .prefix = "walcast",
-                                  .content = R"({"mutationId":"m"})"};
-        LogicalMessage event{.is_transactional = true,
-                             .lsn = Lsn{250},
-                             .prefix = "walcast:event",
-                             .content = R"({"channel":"a","rejected":true})"};
-        for (const auto& message : {annotation, event})
-            take_message(message, message.content, numbering, to);
+    auto begin_again = [&] {
+        say("walcast", R"({"mutationId":"m"})");
+        say("walcast:event", R"({"channel":"a","rejected":true})");
     };
-    send_begin(builder);
-    lines();
+    begin_again();
+    restart();
+    begin_again();
+    commit();
 
-    numbering = Numbering(numbering.position());
-    BatchBuilder after(routers.router, {});
-    numbering.begin(transaction);
-    after.begin(transaction);
-    send_begin(after);
-    numbering.commit(Lsn{300});
-    after.end_transaction(numbering.position().sync_id);
-
-    EXPECT_TRUE(after.take({}).receipts.empty());
+    EXPECT_EQ(lines(), Lines{});
 }
 
 TEST_F(LogicalMessages, SetEventsAsideThatCannotBeRead) {
