@@ -285,13 +285,18 @@ Batch::Slice BatchBuilder::write_bytes(std::string_view text) {
     return {begin, batch_.bytes.size()};
 }
 
-// What the transaction said, as of this mutation.
-Batch::Slice BatchBuilder::write_annotations(std::string_view mutation_id) {
+Batch::Slice BatchBuilder::write_mutation_id(std::string_view mutation_id) {
     auto begin = batch_.bytes.size();
     if (!mutation_id.empty()) {
         batch_.bytes += ",\"mutationId\":";
         append_json_string(batch_.bytes, mutation_id);
     }
+    return {begin, batch_.bytes.size()};
+}
+
+// What the transaction said, as of this mutation.
+Batch::Slice BatchBuilder::write_annotations(std::string_view mutation_id) {
+    auto begin = write_mutation_id(mutation_id).begin;
     batch_.bytes += annotation_.members;
     return {begin, batch_.bytes.size()};
 }
@@ -325,6 +330,7 @@ bool BatchBuilder::annotate(Annotation annotation) {
 // Its buckets would be cleared for each transaction that comes after a large one.
 void BatchBuilder::forget_ends() {
     if (!ends_.empty()) ends_ = {};
+    ends_bytes_ = 0;
 }
 
 void BatchBuilder::note_end(const Message& message) {
@@ -333,9 +339,16 @@ void BatchBuilder::note_end(const Message& message) {
 }
 
 void BatchBuilder::note_end(std::string_view channel, SyncId last_id) {
-    constexpr std::size_t channels_max = 10'000;
+    constexpr std::size_t channels_max = 10'000;  // All are told in one step.
+    constexpr std::size_t bytes_max = std::size_t{1} << 20U;
     std::string name(channel);
-    if (ends_.size() < channels_max || ends_.contains(name)) ends_[std::move(name)] = last_id;
+    auto found = ends_.find(name);
+    if (found != ends_.end()) {
+        found->second = last_id;
+    } else if (ends_.size() < channels_max && ends_bytes_ < bytes_max) {
+        ends_bytes_ += name.size();
+        ends_.emplace(std::move(name), last_id);
+    }
 }
 
 void BatchBuilder::put_channels(Message& message, std::span<const std::string> channels) {
@@ -475,19 +488,32 @@ void BatchBuilder::end_transaction(SyncId last_id) {
         if (!is_rejected) add_receipt(mutation_id, false, last_id, {});
     mutations_.clear();
     if (annotation_.is_empty()) return;
-    for (const auto& channel : annotation_.channels) ends_.try_emplace(channel, 0);
-    for (const auto& [channel, end] : ends_)
-        if (end < last_id) add_progress(channel, last_id);
+    tell_end(last_id);
     annotation_ = {};
     forget_ends();
 }
 
-void BatchBuilder::add_progress(const std::string& channel, SyncId last_id) {
+// All of them are one command, which holds what was said once for each: very many are told only
+// whose mutation it is.
+void BatchBuilder::tell_end(SyncId last_id) {
+    constexpr std::size_t said_bytes_max = std::size_t{1} << 20U;
+    for (const auto& channel : annotation_.channels) ends_.try_emplace(channel, 0);
+    auto is_short = ends_.size() * annotation_.members.size() > said_bytes_max;
+    auto said = is_short ? write_mutation_id(annotation_.mutation_id)
+                         : write_annotations(annotation_.mutation_id);
+    for (const auto& [channel, end] : ends_)
+        if (end < last_id) add_progress(channel, last_id, said);
+}
+
+void BatchBuilder::add_progress(const std::string& channel, SyncId last_id, Batch::Slice said) {
+    constexpr std::size_t head_bytes = 200;
     Message message{
         .kind = Message::Kind::progress, .last_sync_id = last_id, .transaction = transaction_};
-    put_annotations(message);
+    message.annotations_begin = said.begin;
+    message.annotations_end = said.end;
     put_channels(message, {&channel, 1});
     message.body_begin = message.body_end = batch_.bytes.size();
+    weight_ += channel.size() + said.end - said.begin + head_bytes;
     batch_.messages.push_back(message);
 }
 

@@ -145,6 +145,7 @@ private:
     void close_message();
     Batch::Slice write_bytes(std::string_view text);
     void put_channels(Message& message, std::span<const std::string> channels);
+    Batch::Slice write_mutation_id(std::string_view mutation_id);
     Batch::Slice write_annotations(std::string_view mutation_id);
     void put_annotations(Message& message);
     void note_missed(const Route& found);
@@ -153,7 +154,8 @@ private:
     void note_end(const Message& message);
     void note_end(std::string_view channel, SyncId last_id);
     void forget_ends();
-    void add_progress(const std::string& channel, SyncId last_id);
+    void tell_end(SyncId last_id);
+    void add_progress(const std::string& channel, SyncId last_id, Batch::Slice said);
     void add_receipt(std::string_view mutation_id, bool is_rejected, SyncId last_id,
                      std::string_view reason_json);
     void add_letter(std::string_view table, SyncId id, std::string_view reason,
@@ -182,7 +184,8 @@ private:
     std::map<std::string, bool, std::less<>> mutations_;
     // The last id on each channel that hears of it, where somebody waits for its end.
     std::unordered_map<std::string, SyncId> ends_;
-    RecentNames missed_;  // Channels that heard of it before this builder began.
+    std::size_t ends_bytes_ = 0;  // Of the names.
+    RecentNames missed_;          // Channels that heard of it before this builder began.
     Routes routes_;
     ValueWriter writer_;
     NetEffects net_effects_;

@@ -188,6 +188,39 @@ TEST_F(LogicalMessages, TellTheEndToThoseWhoHeardBeforeARestart) {
                             R"(progress r:a @44 ,"mutationId":"m"|)", "receipt m committed @44 "}));
 }
 
+// They are one command to Redis.
+TEST_F(LogicalMessages, TellManyTheEndInFewBytes) {
+    auto said = R"("u":")" + std::string(4000, 'x') + '"';
+    say("walcast", R"({"mutationId":"m",)" + said + "}");
+    for (auto i = 0; i < 300; ++i)
+        insert(fmt::format("{}", i).c_str(), fmt::format("{}", i).c_str());
+    lines();
+    commit();
+
+    EXPECT_TRUE(builder.is_full());
+    auto found = lines();
+    ASSERT_EQ(found.size(), 300U);
+    for (std::size_t i = 0; i + 1 < found.size(); ++i) {
+        EXPECT_TRUE(found[i].starts_with("progress r:")) << found[i];
+        EXPECT_TRUE(found[i].ends_with(R"( @340 ,"mutationId":"m"|)")) << found[i];
+    }
+}
+
+TEST_F(LogicalMessages, TellNoMoreThanAMebibyteOfNamesTheEnd) {
+    say("walcast", R"({"mutationId":"m"})");
+    std::string room(1000, 'x');
+    for (auto i = 0; i < 2000; ++i) {
+        insert(fmt::format("{}", i).c_str(), fmt::format("{}{}", room, i).c_str());
+        if (builder.is_full()) builder.take({});
+    }
+    builder.take({});
+    commit();
+
+    auto count = lines().size();
+    EXPECT_GT(count, 1000U);
+    EXPECT_LT(count, 1060U);
+}
+
 TEST_F(LogicalMessages, GiveAReceiptWhereNoRowWasRouted) {
     say("walcast", R"({"mutationId":"m"})");
     commit();
