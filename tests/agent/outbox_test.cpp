@@ -42,6 +42,7 @@ protected:
 
     Lines written(const Change& change) {
         builder.add(change, 41);
+        builder.end_transaction(41);
         batch = builder.take({});
         return lines_of(batch);
     }
