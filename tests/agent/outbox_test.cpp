@@ -71,6 +71,18 @@ TEST_F(Outbox, MakesARowAnEvent) {
     EXPECT_EQ(batch.text(batch.receipts[0].mutation_id), "m-1");
 }
 
+// As a column of type json keeps what it was given.
+TEST_F(Outbox, TakesHeadersWithBlanksBeforeThem) {
+    auto headers = [&](const char* text) {
+        auto row = insert_of(table).with("sequence_id", "1").with("channel", "a");
+        written(row.with("headers", text).change());
+        return batch.messages.at(0).kind;
+    };
+
+    EXPECT_EQ(headers(" \r\n\t{\"a\": 1}"), Message::Kind::event);
+    EXPECT_EQ(headers(" [1]"), Message::Kind::dead_letter);
+}
+
 TEST_F(Outbox, MakesARejectedRowARejection) {
     auto row = insert_of(table)
                    .with("sequence_id", "1")
