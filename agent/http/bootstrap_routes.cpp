@@ -96,6 +96,14 @@ struct Serving {
     unsigned running = 0;
 };
 
+// What an answer with rows would begin with, without a connection and a snapshot for it.
+asio::awaitable<bool> nothing(std::string& /*piece*/) {
+    co_return false;
+}
+HttpResponse head() {
+    return {.content_type = "application/x-ndjson", .stream = nothing};
+}
+
 // One bootstrap, in one of the places for them.
 class Running {
 public:
@@ -130,6 +138,7 @@ asio::awaitable<HttpResponse> bootstrap(std::shared_ptr<Serving> serving, HttpRe
     std::string why;
     try {
         auto wanted = request_of(request);
+        if (request.method == "HEAD") co_return head();
         if (serving->running >= bootstraps_max)
             throw NotStreaming("as many bootstraps as there may be at a time are on their way");
         Bootstrap::Settings settings{.conninfo = serving->snapshots.server(),
