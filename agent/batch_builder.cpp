@@ -1,5 +1,6 @@
 #include "agent/batch_builder.hpp"
 
+#include "agent/errors.hpp"
 #include "agent/outbox.hpp"
 #include "sinks/native_envelope.hpp"
 
@@ -16,10 +17,12 @@ void BatchBuilder::begin(const TransactionInfo& transaction) {
     transaction_ = transaction;
     models_reset_.clear();
     own_begin_ = batch_.messages.size();
-    is_cut_ = is_rejected_ = false;
+    is_cut_ = false;
+    mutations_.clear();
     if (!annotation_.is_empty()) annotation_ = {};
     annotations_ = {};
     forget_ends();
+    missed_.clear();
 }
 
 Batch BatchBuilder::take(Batch spare) {
@@ -282,13 +285,18 @@ Batch::Slice BatchBuilder::write_bytes(std::string_view text) {
     return {begin, batch_.bytes.size()};
 }
 
-// What the transaction said, as of this mutation.
-Batch::Slice BatchBuilder::write_annotations(std::string_view mutation_id) {
+Batch::Slice BatchBuilder::write_mutation_id(std::string_view mutation_id) {
     auto begin = batch_.bytes.size();
     if (!mutation_id.empty()) {
         batch_.bytes += ",\"mutationId\":";
         append_json_string(batch_.bytes, mutation_id);
     }
+    return {begin, batch_.bytes.size()};
+}
+
+// What the transaction said, as of this mutation.
+Batch::Slice BatchBuilder::write_annotations(std::string_view mutation_id) {
+    auto begin = write_mutation_id(mutation_id).begin;
     batch_.bytes += annotation_.members;
     return {begin, batch_.bytes.size()};
 }
@@ -322,14 +330,24 @@ bool BatchBuilder::annotate(Annotation annotation) {
 // Its buckets would be cleared for each transaction that comes after a large one.
 void BatchBuilder::forget_ends() {
     if (!ends_.empty()) ends_ = {};
+    ends_bytes_ = 0;
 }
 
 void BatchBuilder::note_end(const Message& message) {
-    constexpr std::size_t channels_max = 10'000;
-    for (auto i = message.channels_begin; i < message.channels_end; ++i) {
-        std::string channel(batch_.text(batch_.channels[i]));
-        if (ends_.size() < channels_max || ends_.contains(channel))
-            ends_[std::move(channel)] = message.last_sync_id;
+    for (auto i = message.channels_begin; i < message.channels_end; ++i)
+        note_end(batch_.text(batch_.channels[i]), message.last_sync_id);
+}
+
+void BatchBuilder::note_end(std::string_view channel, SyncId last_id) {
+    constexpr std::size_t channels_max = 10'000;  // All are told in one step.
+    constexpr std::size_t bytes_max = std::size_t{1} << 20U;
+    std::string name(channel);
+    auto found = ends_.find(name);
+    if (found != ends_.end()) {
+        found->second = last_id;
+    } else if (ends_.size() < channels_max && ends_bytes_ < bytes_max) {
+        ends_bytes_ += name.size();
+        ends_.emplace(std::move(name), last_id);
     }
 }
 
@@ -343,14 +361,7 @@ void BatchBuilder::add_event(PublishedEvent event, SyncId id) {
     event.channels = event_channels_.named(std::move(event.channels));
     auto is_of_transaction = event.mutation_id.empty();
     const auto& mutation_id = is_of_transaction ? annotation_.mutation_id : event.mutation_id;
-    if (event.is_rejected && mutation_id.empty()) throw ValueError("a rejection has no mutationId");
-    if (event.channels.empty() && mutation_id.empty()) throw ValueError("it names no channel");
-    constexpr std::size_t copies_max = 4;  // Of the largest one: it is one command to Redis.
-    auto bytes = event.fields.size();
-    if (bytes > limits_.action_bytes ||
-        bytes * event.channels.size() > copies_max * limits_.action_bytes)
-        throw ValueError(
-            fmt::format("{} bytes for {} channels are too much", bytes, event.channels.size()));
+    check(event, mutation_id);
     close_message();
     ++counts_.events;
     if (!event.channels.empty()) {
@@ -371,27 +382,82 @@ void BatchBuilder::add_event(PublishedEvent event, SyncId id) {
         batch_.messages.push_back(message);
         if (!annotation_.mutation_id.empty()) note_end(message);
     }
-    // The transaction's own mutation is committed at its end, unless it is rejected here.
-    auto is_own = mutation_id == annotation_.mutation_id;
-    if (is_own && event.is_rejected) is_rejected_ = true;
-    auto is_settled = event.is_rejected || !is_own;
-    if (is_settled && !mutation_id.empty())
-        add_receipt(mutation_id, event.is_rejected, id, event.reason_json);
+    if (mutation_id.empty()) return;
+    // A mutation is committed with all of the transaction, unless it is rejected here.
+    auto is_told_later = note_mutation(mutation_id, event.is_rejected) && !event.is_rejected;
+    if (!is_told_later) add_receipt(mutation_id, event.is_rejected, id, event.reason_json);
 }
 
+void BatchBuilder::check(const PublishedEvent& event, std::string_view mutation_id) const {
+    if (event.is_rejected && mutation_id.empty()) throw ValueError("a rejection has no mutationId");
+    if (event.channels.empty() && mutation_id.empty()) throw ValueError("it names no channel");
+    constexpr std::size_t copies_max = 4;  // Of the largest one: it is one command to Redis.
+    auto bytes = event.fields.size();
+    if (bytes > limits_.action_bytes ||
+        bytes * event.channels.size() > copies_max * limits_.action_bytes)
+        throw ValueError(
+            fmt::format("{} bytes for {} channels are too much", bytes, event.channels.size()));
+}
+
+// False where there are too many: all that are kept get their receipts in one step.
+bool BatchBuilder::note_mutation(std::string_view mutation_id, bool is_rejected) {
+    constexpr std::size_t mutations_max = 4096;
+    auto found = mutations_.find(mutation_id);
+    if (found == mutations_.end()) {
+        if (mutations_.size() >= mutations_max && mutation_id != annotation_.mutation_id)
+            return false;
+        found = mutations_.emplace(mutation_id, false).first;
+    }
+    found->second = found->second || is_rejected;
+    return true;
+}
+
+// Which ids those had is not known any more; below the end, or there is nothing more to tell.
+static constexpr SyncId id_passed_over = 0;
+
 void BatchBuilder::pass_over(const PublishedEvent& event) {
-    auto is_own = event.mutation_id.empty() || event.mutation_id == annotation_.mutation_id;
-    if (is_own && event.is_rejected) is_rejected_ = true;
+    const auto& mutation_id =
+        event.mutation_id.empty() ? annotation_.mutation_id : event.mutation_id;
+    auto channels = event_channels_.named(event.channels);
+    check(event, mutation_id);
+    if (!mutation_id.empty()) note_mutation(mutation_id, event.is_rejected);
+    if (annotation_.mutation_id.empty()) return;
+    for (const auto& channel : channels) note_end(channel, id_passed_over);
 }
 
 void BatchBuilder::pass_over(const Change& change) {
-    if (annotation_.mutation_id.empty() || change.action != Action::insert) return;
     try {
         auto rules = router_.rules_of(*change.relation);
-        if (rules.empty() || !rules.front().outbox) return;
-        pass_over(outbox_event(*rules.front().outbox, *change.new_tuple));
+        if (rules.empty()) return;
+        if (const auto& outbox = rules.front().outbox) {
+            if (change.action == Action::insert)
+                pass_over(outbox_event(*outbox, *change.new_tuple));
+            return;
+        }
+        auto is_awaited = !annotation_.mutation_id.empty();
+        if (limits_.model_told_whole.empty() && !is_awaited) return;
+        route(rules, change, routes_);
+        for (const auto& found : routes_.routes) {
+            note_missed(found);
+            if (!is_awaited) continue;
+            for (auto i = found.channels_begin; i < found.channels_end; ++i)
+                note_end(routes_.channels[i], id_passed_over);
+        }
     } catch (const ValueError&) {
         return;  // It is among the dead letters.
+    } catch (const SetupError&) {
+        return;  // Rules that do not fit any more stop the agent where something is to be sent.
+    }
+}
+
+void BatchBuilder::note_missed(const Route& found) {
+    if (found.rule->model != limits_.model_told_whole || found.action != Action::insert) return;
+    constexpr std::size_t payload_bytes = 100;
+    for (auto i = found.channels_begin; i < found.channels_end; ++i) {
+        auto channel = routes_.channels[i];
+        if (!missed_.add(channel)) continue;
+        batch_.missed.push_back(write_bytes(channel));
+        weight_ += channel.size() + payload_bytes;
     }
 }
 
@@ -417,22 +483,37 @@ void BatchBuilder::set_aside_event(SyncId id, std::string_view reason, std::stri
 
 void BatchBuilder::end_transaction(SyncId last_id) {
     close_message();
+    if (!annotation_.mutation_id.empty()) note_mutation(annotation_.mutation_id, false);
+    for (const auto& [mutation_id, is_rejected] : mutations_)
+        if (!is_rejected) add_receipt(mutation_id, false, last_id, {});
+    mutations_.clear();
     if (annotation_.is_empty()) return;
-    for (const auto& channel : annotation_.channels) ends_.try_emplace(channel, 0);
-    for (const auto& [channel, end] : ends_)
-        if (end < last_id) add_progress(channel, last_id);
-    if (!annotation_.mutation_id.empty() && !is_rejected_)
-        add_receipt(annotation_.mutation_id, false, last_id, {});
+    tell_end(last_id);
     annotation_ = {};
     forget_ends();
 }
 
-void BatchBuilder::add_progress(const std::string& channel, SyncId last_id) {
+// All of them are one command, which holds what was said once for each: very many are told only
+// whose mutation it is.
+void BatchBuilder::tell_end(SyncId last_id) {
+    constexpr std::size_t said_bytes_max = std::size_t{1} << 20U;
+    for (const auto& channel : annotation_.channels) ends_.try_emplace(channel, 0);
+    auto is_short = ends_.size() * annotation_.members.size() > said_bytes_max;
+    auto said = is_short ? write_mutation_id(annotation_.mutation_id)
+                         : write_annotations(annotation_.mutation_id);
+    for (const auto& [channel, end] : ends_)
+        if (end < last_id) add_progress(channel, last_id, said);
+}
+
+void BatchBuilder::add_progress(const std::string& channel, SyncId last_id, Batch::Slice said) {
+    constexpr std::size_t head_bytes = 200;
     Message message{
         .kind = Message::Kind::progress, .last_sync_id = last_id, .transaction = transaction_};
-    put_annotations(message);
+    message.annotations_begin = said.begin;
+    message.annotations_end = said.end;
     put_channels(message, {&channel, 1});
     message.body_begin = message.body_end = batch_.bytes.size();
+    weight_ += channel.size() + said.end - said.begin + head_bytes;
     batch_.messages.push_back(message);
 }
 
@@ -446,6 +527,7 @@ void BatchBuilder::add_receipt(std::string_view mutation_id, bool is_rejected, S
     append_json_string(batch_.bytes, mutation_id);
     receipt.mutation_id_json.end = batch_.bytes.size();
     receipt.reason = write_bytes(reason_json);
+    weight_ += receipt.reason.end - receipt.mutation_id.begin;
     batch_.receipts.push_back(receipt);
 }
 

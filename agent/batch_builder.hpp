@@ -6,8 +6,11 @@
 #include "agent/published_event.hpp"
 #include "agent/rules/router.hpp"
 #include "decoders/event.hpp"
+#include "sinks/recent_names.hpp"
 #include "sinks/sink.hpp"
 
+#include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -33,6 +36,8 @@ public:
         std::size_t outputs = 0;
         bool is_reversible = false;     // They want to know what takes a change back.
         bool wants_whole_rows = false;  // One of them does not tell what lacks a column.
+        // Of this model one of them must know who heard of what went before a restart.
+        std::string_view model_told_whole = {};
     };
     struct Counts {
         std::uint64_t actions = 0;
@@ -64,8 +69,9 @@ public:
     // Throws ValueError where nobody would hear of it; then nothing is written.
     void add_event(PublishedEvent event, SyncId id);
 
-    // The same of what was sent before this builder began: what the transaction itself rejects is
-    // not committed at its end.
+    // The same of what was sent before this builder began, as far as it matters to the
+    // transaction's end: receipts are written there, who heard of it is told that it ends, and
+    // outputs that tell of whole transactions are told who did.
     void pass_over(const PublishedEvent& event);
     void pass_over(const Change& change);
 
@@ -81,10 +87,13 @@ public:
     // What the channels of events are called from here on.
     void name_events(EventChannels channels) { event_channels_ = std::move(channels); }
 
-    bool is_empty() const { return batch_.messages.empty() && batch_.receipts.empty(); }
+    bool is_empty() const {
+        return batch_.messages.empty() && batch_.receipts.empty() && batch_.missed.empty();
+    }
     bool is_full() const {
         return weight_ >= limits_.batch_bytes || batch_.channels.size() + batch_.messages.size() +
-                                                         batch_.receipts.size() + published_ >=
+                                                         batch_.receipts.size() +
+                                                         batch_.missed.size() + published_ >=
                                                      2 * limits_.batch_messages;
     }
 
@@ -136,11 +145,17 @@ private:
     void close_message();
     Batch::Slice write_bytes(std::string_view text);
     void put_channels(Message& message, std::span<const std::string> channels);
+    Batch::Slice write_mutation_id(std::string_view mutation_id);
     Batch::Slice write_annotations(std::string_view mutation_id);
     void put_annotations(Message& message);
+    void note_missed(const Route& found);
+    bool note_mutation(std::string_view mutation_id, bool is_rejected);
+    void check(const PublishedEvent& event, std::string_view mutation_id) const;
     void note_end(const Message& message);
+    void note_end(std::string_view channel, SyncId last_id);
     void forget_ends();
-    void add_progress(const std::string& channel, SyncId last_id);
+    void tell_end(SyncId last_id);
+    void add_progress(const std::string& channel, SyncId last_id, Batch::Slice said);
     void add_receipt(std::string_view mutation_id, bool is_rejected, SyncId last_id,
                      std::string_view reason_json);
     void add_letter(std::string_view table, SyncId id, std::string_view reason,
@@ -165,9 +180,12 @@ private:
     Batch::Slice annotations_;   // The same as text of the batch, once that is written.
     std::size_t own_begin_ = 0;  // Its first message in the batch.
     bool is_cut_ = false;        // Some of its messages went with an earlier batch.
-    bool is_rejected_ = false;   // Its mutation, by an event of its own.
+    // What is said of mutations in it, and whether it rejects them.
+    std::map<std::string, bool, std::less<>> mutations_;
     // The last id on each channel that hears of it, where somebody waits for its end.
     std::unordered_map<std::string, SyncId> ends_;
+    std::size_t ends_bytes_ = 0;  // Of the names.
+    RecentNames missed_;          // Channels that heard of it before this builder began.
     Routes routes_;
     ValueWriter writer_;
     NetEffects net_effects_;

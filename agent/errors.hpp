@@ -31,7 +31,8 @@ struct Gap : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// The sink is at a position other than the one last written: the next session begins from it.
+// The sink is at a position other than the one last written, or at one that only a new session can
+// go on from: it begins there.
 struct PositionMoved : std::runtime_error {
     using std::runtime_error::runtime_error;
 };

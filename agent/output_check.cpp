@@ -3,7 +3,6 @@
 #include "agent/errors.hpp"
 
 #include <fmt/format.h>
-#include <fnmatch.h>
 
 #include <algorithm>
 
@@ -69,15 +68,11 @@ void OutputCheck::check_data(const OutputSettings& output, const Rule& rule) con
 
 // One message has one id there, and an action's id is its change's.
 void OutputCheck::check_ids(const OutputSettings& output) const {
-    auto is_same_table = [](const Rule& a, const Rule& b) {
-        return fnmatch(a.table.c_str(), b.table.c_str(), 0) == 0 ||
-               fnmatch(b.table.c_str(), a.table.c_str(), 0) == 0;
-    };
     const auto& rules = config_.rules;
     for (std::size_t i = 0; i < rules.size(); ++i)
         for (std::size_t j = 0; j < i; ++j) {
             if (!takes(output, rules[i]) || !takes(output, rules[j])) continue;
-            if (!is_same_table(rules[i], rules[j])) continue;
+            if (!can_match_same(rules[i], rules[j])) continue;
             for (std::size_t a = 0; a < rules[i].channels.size(); ++a)
                 for (const auto& other : rules[j].channels)
                     if (can_make_same(rules[i].channels[a], other))

@@ -247,6 +247,9 @@ asio::awaitable<void> PgConnection::open() {
     const auto* encoding = PQparameterStatus(connection_.get(), "server_encoding");
     if (encoding != nullptr && std::string_view(encoding) == "SQL_ASCII")
         co_await query("SET client_encoding = 'SQL_ASCII'", "set client_encoding");
+    // Of the same kind as the timeouts above, but older servers refuse to connect for its name.
+    if (server_version() >= 170000)
+        co_await query("SET transaction_timeout = 0", "set transaction_timeout");
 }
 
 // --- commands ---

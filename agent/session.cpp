@@ -301,6 +301,10 @@ asio::awaitable<void> Session::attach() {
             throw PositionMoved(
                 "the position in the sink is not one that was written last: beginning again from "
                 "there");
+        if (stored->position.partial && !settings_.pipeline.batches.model_told_whole.empty())
+            throw PositionMoved(
+                "an output tells of whole transactions, and the sink was lost inside one: reading "
+                "it again");
         auto is_durable = co_await adopt();
         log_.info("sink back sync_id={} lsn={}", stored->position.sync_id, stored->position.lsn);
         accept(stored->position, is_durable);

@@ -28,6 +28,7 @@ static BatchBuilder::Limits with_outputs(BatchBuilder::Limits limits,
         limits.is_reversible = limits.is_reversible || output.is_correcting;
         limits.wants_whole_rows =
             limits.wants_whole_rows || output.envelope == EnvelopeKind::chorus;
+        if (auto model = model_told_whole(output); !model.empty()) limits.model_told_whole = model;
     }
     return limits;
 }

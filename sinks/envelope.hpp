@@ -113,9 +113,22 @@ public:
 
     // Some of the transaction that goes on, or begins, is missing.
     virtual void miss_some(Published& /*out*/) {}
+
+    // Among it are rows of `model_told_whole` for this channel.
+    virtual void miss(std::string_view /*channel*/, Published& /*out*/) {}
+
+    // What came so far is of an earlier time: it comes again, or never goes on.
+    virtual void forget() {}
 };
 
 std::unique_ptr<Envelope> make_envelope(const OutputSettings& output);
+
+// Who hears of its rows hears of all that one transaction has of them at once, or that some is
+// missing. Empty: there is none.
+constexpr std::string_view model_told_whole(const OutputSettings& output) {
+    auto is_log = output.envelope == EnvelopeKind::synchrotron && !output.is_correcting;
+    return is_log ? "action_modified_rows" : "";
+}
 
 // Its default for `channel`: where a channel's name stands, `{channel}`.
 std::string_view default_channel(EnvelopeKind kind);

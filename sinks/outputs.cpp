@@ -19,6 +19,11 @@ Outputs::Outputs(const std::vector<OutputSettings>& settings) : has_native_(sett
         }
         auto& other = others_.emplace_back();
         for (const auto& model : output.models) append_quoted(other.models.emplace_back(), model);
+        auto whole = model_told_whole(output);
+        auto is_chosen =
+            output.models.empty() ||
+            std::find(output.models.begin(), output.models.end(), whole) != output.models.end();
+        other.is_told_whole = !whole.empty() && is_chosen;
         other.envelope = make_envelope(output);
     }
 }
@@ -36,17 +41,20 @@ void Outputs::end_transaction() {
 
 void Outputs::begin_batch(const Batch& batch) {
     published_.clear();
-    if (has_begun_) return;
+    if (!has_begun_) begin_anew(batch);
+    for (const auto& channel : batch.missed)
+        for (auto& other : others_)
+            if (other.is_told_whole) other.envelope->miss(batch.text(channel), published_);
+}
+
+void Outputs::begin_anew(const Batch& batch) {
     has_begun_ = true;
-    // What came of an earlier time, and of which the rest may never come.
+    for (auto& other : others_) other.envelope->forget();
+    const auto& partial = batch.before.partial;
+    if (!partial) return;
+    transaction_ = {.commit_lsn = partial->commit_lsn, .xid = partial->xid, .commit_time = {}};
     is_in_transaction_ = true;
     for (auto& other : others_) other.envelope->miss_some(published_);
-    const auto& partial = batch.before.partial;
-    if (partial)
-        transaction_ = {.commit_lsn = partial->commit_lsn, .xid = partial->xid, .commit_time = {}};
-    else
-        end_transaction();
-    published_.clear();
 }
 
 void Outputs::wrap(const Batch& batch, const Message& message, std::string_view channel) {

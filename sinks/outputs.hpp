@@ -34,8 +34,10 @@ public:
 private:
     struct Other {
         std::vector<std::string> models;  // In quotes.
+        bool is_told_whole = false;       // Of a model that is among them.
         std::unique_ptr<Envelope> envelope;
     };
+    void begin_anew(const Batch& batch);
     void end_transaction();
     void view_actions(const Batch& batch, const Message& message);
     std::span<const ActionView> chosen_by(const Other& other);

@@ -110,6 +110,9 @@ struct Batch {
     std::vector<Slice> channels;
     std::vector<Receipt> receipts;
     std::vector<Action> actions;
+    // Channels that heard of the transaction before the part that is sent now, where outputs want
+    // to know.
+    std::vector<Slice> missed;
     std::string bytes;
     std::string extras;
     std::string rules;  // What routes from here on; empty: as before.
@@ -123,6 +126,7 @@ struct Batch {
         channels.clear();
         receipts.clear();
         actions.clear();
+        missed.clear();
         bytes.clear();
         extras.clear();
         rules.clear();

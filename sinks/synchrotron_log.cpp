@@ -20,10 +20,8 @@ void SynchrotronLog::wrap(const ChannelMessage& message, Published& out) {
         if (is_action) keep_action(action);
         if (is_row) keep_row(message.channel, action);
         if ((is_action || is_row) && (!action.is_whole() || bytes_ > bytes_max)) miss_some(out);
-        // Its own audience is among those that have just been told.
-        if (is_missing_some_) has_rows = false;
     }
-    if (is_missing_some_ && has_rows) wake(message.channel, out);
+    if (is_missing_some_ && has_rows) wake_once(message.channel, out);
 }
 
 void SynchrotronLog::keep_action(const ActionView& action) {
@@ -56,6 +54,11 @@ void SynchrotronLog::keep_row(std::string_view channel, const ActionView& action
 
 void SynchrotronLog::wake(std::string_view channel, Published& out) const {
     out.add(output_, channel) += R"({"_tag":"Wakeup","caughtUp":true})";
+}
+
+// The transaction is committed: what is fetched at any time from now on has all of it.
+void SynchrotronLog::wake_once(std::string_view channel, Published& out) {
+    if (woken_.add(channel)) wake(channel, out);
 }
 
 // False where the audience was told to fetch instead.
@@ -94,16 +97,21 @@ void SynchrotronLog::end_transaction(Published& out) {
             out.add(output_, channel) +=
                 R"({"_tag":"Batch","caughtUp":true,"actions":[],"modifiedRows":[]})";
     forget();
-    is_missing_some_ = false;
 }
 
 void SynchrotronLog::miss_some(Published& out) {
-    for (const auto& audience : audiences_) wake(audience.channel, out);
-    forget();
+    for (const auto& audience : audiences_) wake_once(audience.channel, out);
+    drop();
     is_missing_some_ = true;
 }
 
 void SynchrotronLog::forget() {
+    drop();
+    woken_.clear();
+    is_missing_some_ = false;
+}
+
+void SynchrotronLog::drop() {
     bytes_ = 0;
     actions_.clear();
     places_.clear();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "sinks/envelope.hpp"
+#include "sinks/recent_names.hpp"
 
 #include <unordered_map>
 
@@ -17,6 +18,8 @@ public:
     void wrap(const ChannelMessage& message, Published& out) override;
     void end_transaction(Published& out) override;
     void miss_some(Published& out) override;
+    void miss(std::string_view channel, Published& out) override { wake_once(channel, out); }
+    void forget() override;
 
     // What is kept of a transaction at most.
     static constexpr std::size_t bytes_max = std::size_t{4} << 20U;
@@ -32,10 +35,12 @@ private:
     void keep_row(std::string_view channel, const ActionView& action);
     bool tell(const Audience& audience, Published& out) const;
     void wake(std::string_view channel, Published& out) const;
-    void forget();
+    void wake_once(std::string_view channel, Published& out);
+    void drop();
 
     OutputSettings output_;
     bool is_missing_some_ = false;
+    RecentNames woken_;  // Since then.
     std::size_t bytes_ = 0;
     std::vector<std::string> actions_;                     // In the order of the log.
     std::unordered_map<std::string, std::size_t> places_;  // Of an action in it, by id.

@@ -86,6 +86,14 @@ BootstrapRequest request_of(const HttpRequest& request) {
     return wanted;
 }
 
+// What an answer with rows would begin with, without a connection and a snapshot for it.
+asio::awaitable<bool> nothing(std::string& /*piece*/) {
+    co_return false;
+}
+HttpResponse head(std::string content_type) {
+    return {.content_type = std::move(content_type), .stream = nothing};
+}
+
 // One bootstrap, in one of the places for them.
 class Running {
 public:
@@ -129,7 +137,7 @@ asio::awaitable<HttpResponse> bootstrap(std::shared_ptr<BootstrapService> servic
     } catch (const std::invalid_argument& error) {
         co_return json_error(400, error.what());
     }
-    BootstrapForm form;
+    BootstrapForm form{.is_head = request.method == "HEAD"};
     auto answering = answer_bootstrap(std::move(service), std::move(wanted), std::move(form));
     co_return co_await std::move(answering);
 }
@@ -145,6 +153,7 @@ asio::awaitable<HttpResponse> answer_bootstrap(std::shared_ptr<BootstrapService>
     unsigned status = 500;
     std::string why;
     try {
+        if (form.is_head) co_return head(std::move(form.content_type));
         if (service->is_full())
             throw NotStreaming("as many bootstraps as there may be at a time are on their way");
         Bootstrap::Settings settings{.conninfo = service->snapshots.server(),

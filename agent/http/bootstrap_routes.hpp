@@ -29,6 +29,7 @@ struct BootstrapService {
 // What the rows are sent as.
 struct BootstrapForm {
     std::string content_type = "application/x-ndjson";
+    bool is_head = false;                                  // Without the rows.
     SyncId seen = 0;                                       // The snapshot has seen all up to it.
     std::function<void(std::string& lines)> rewrite = {};  // If it is not to be these lines.
 };

@@ -78,4 +78,7 @@ struct Rule {
 // Does `table` of a rule name this table?
 bool matches_table(const Rule& rule, const std::string& schema, const std::string& name);
 
+// Could both name one table? Where letters in brackets would have to be compared, yes.
+bool can_match_same(const Rule& a, const Rule& b);
+
 }  // namespace walcast

@@ -474,6 +474,61 @@ TEST(BatchBuilder, TakesThePartsOfARowBackThatCannotBeWritten) {
     EXPECT_EQ(batch.messages.back().actions_end, 2U);
 }
 
+static Lines missed_of(const Batch& batch) {
+    Lines lines;
+    for (const auto& channel : batch.missed) lines.emplace_back(batch.text(channel));
+    return lines;
+}
+
+// What comes again after a restart, and was sent before.
+TEST(BatchBuilder, TellsWhoHeardOfWhatIsPassedOverWhereOutputsWantToKnow) {
+    auto relation = notes();
+    Relation full = full_notes();
+    auto todos = relation_of("todos").oid(16401).key("id").column("room");
+    Relation todo_relation = todos;
+    BuilderFixture fixture(
+        {note_rule(), rule_for("public.todos").model("Todo").id({"id"}).channel("r:{room}")},
+        {.outputs = 1, .model_told_whole = "Note"});
+
+    for (const auto* room : {"a", "b", "a"})
+        fixture.builder.pass_over(note("7", room, relation).change());
+    fixture.builder.pass_over(note("7", "c", todo_relation).change());
+    fixture.builder.pass_over(delete_of(full).with("id", "7").with("room", "d").change());
+    EXPECT_FALSE(fixture.builder.is_empty());
+    auto batch = fixture.builder.take({});
+    fixture.builder.pass_over(note("7", "a", relation).change());
+    auto again = fixture.builder.take({});
+    fixture.builder.begin({.commit_lsn = Lsn{300}, .xid = 739, .commit_time = {}});
+    fixture.builder.pass_over(note("7", "a", relation).change());
+
+    EXPECT_EQ(missed_of(batch), (Lines{"r:a", "r:b"}));
+    EXPECT_TRUE(batch.messages.empty());
+    EXPECT_EQ(missed_of(again), Lines{});
+    EXPECT_EQ(missed_of(fixture.builder.take({})), Lines{"r:a"});
+}
+
+TEST(BatchBuilder, IsFullOfManyThatHeardOfWhatIsPassedOver) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()},
+                           {.batch_messages = 4, .outputs = 1, .model_told_whole = "Note"});
+
+    for (auto i = 0; i < 7; ++i)
+        fixture.builder.pass_over(note("7", std::to_string(i), relation).change());
+    EXPECT_FALSE(fixture.builder.is_full());
+    fixture.builder.pass_over(note("7", "8", relation).change());
+
+    EXPECT_TRUE(fixture.builder.is_full());
+}
+
+TEST(BatchBuilder, PassesOverWhatNobodyWantsToKnow) {
+    auto relation = notes();
+    BuilderFixture fixture({note_rule()}, {.outputs = 1});
+
+    fixture.builder.pass_over(note("7", "a", relation).change());
+
+    EXPECT_TRUE(fixture.builder.is_empty());
+}
+
 TEST(BatchBuilder, WritesIdsAsStringsInTheDataWhereTheRuleSaysSo) {
     auto relation = notes();
     BuilderFixture fixture({note_rule().string_ids().rename("id", "key")}, with_outputs);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,7 +35,16 @@ protected:
     }
     void insert(const char* id, const char* room) {
         auto row = insert_of(notes).with("id", id).with("room", room);
-        builder.add(row.change(), *numbering.take(id, 1));
+        if (auto first_id = numbering.take(id, 1))
+            builder.add(row.change(), *first_id);
+        else
+            builder.pass_over(row.change());
+    }
+    // The batch is in, and nothing else is left of this agent: what it has sent comes again.
+    void restart() {
+        builder.take({});
+        numbering = Numbering(numbering.position());
+        begin();
     }
     // An update takes two ids; where it only removes a row, the message bears the first.
     void skip_id() { numbering.take("x", 1); }
@@ -158,6 +168,59 @@ TEST_F(LogicalMessages, TellTheEndWhereItsLastChangeWentElsewhere) {
                      R"(progress r:a @42 ,"mutationId":"m"|)", "receipt m committed @42 "}));
 }
 
+TEST_F(LogicalMessages, TellTheEndToThoseWhoHeardBeforeARestart) {
+    auto begin_again = [&] {
+        say("walcast", R"({"mutationId":"m"})");
+        insert("1", "a");
+        say("walcast:event", R"({"channel":"e","name":"x"})");
+        insert("2", "b");
+    };
+    begin_again();
+    restart();
+    begin_again();
+    insert("3", "b");
+    commit();
+
+    auto found = lines();
+    std::sort(found.begin() + 1, found.end());
+    EXPECT_EQ(found, (Lines{R"(sync r:b @44 ,"mutationId":"m"|{"syncId":44)",
+                            R"(progress e @44 ,"mutationId":"m"|)",
+                            R"(progress r:a @44 ,"mutationId":"m"|)", "receipt m committed @44 "}));
+}
+
+// They are one command to Redis.
+TEST_F(LogicalMessages, TellManyTheEndInFewBytes) {
+    auto said = R"("u":")" + std::string(4000, 'x') + '"';
+    say("walcast", R"({"mutationId":"m",)" + said + "}");
+    for (auto i = 0; i < 300; ++i)
+        insert(fmt::format("{}", i).c_str(), fmt::format("{}", i).c_str());
+    lines();
+    commit();
+
+    EXPECT_TRUE(builder.is_full());
+    auto found = lines();
+    ASSERT_EQ(found.size(), 300U);
+    for (std::size_t i = 0; i + 1 < found.size(); ++i) {
+        EXPECT_TRUE(found[i].starts_with("progress r:")) << found[i];
+        EXPECT_TRUE(found[i].ends_with(R"( @340 ,"mutationId":"m"|)")) << found[i];
+    }
+}
+
+TEST_F(LogicalMessages, TellNoMoreThanAMebibyteOfNamesTheEnd) {
+    say("walcast", R"({"mutationId":"m"})");
+    std::string room(1000, 'x');
+    for (auto i = 0; i < 2000; ++i) {
+        insert(fmt::format("{}", i).c_str(), fmt::format("{}{}", room, i).c_str());
+        if (builder.is_full()) builder.take({});
+    }
+    builder.take({});
+    commit();
+
+    auto count = lines().size();
+    EXPECT_GT(count, 1000U);
+    EXPECT_LT(count, 1060U);
+}
+
 TEST_F(LogicalMessages, GiveAReceiptWhereNoRowWasRouted) {
     say("walcast", R"({"mutationId":"m"})");
     commit();
@@ -226,7 +289,7 @@ TEST_F(LogicalMessages, GiveEventsTheMutationOfTheirTransaction) {
 
     EXPECT_EQ(lines(), (Lines{R"(event a @41 ,"mutationId":"m","userId":"u1"|"name":"x")",
                               R"(event a @42 ,"mutationId":"n","userId":"u1"|"name":"y")",
-                              "receipt n committed @42 ", "receipt m committed @42 "}));
+                              "receipt m committed @42 ", "receipt n committed @42 "}));
 }
 
 TEST_F(LogicalMessages, GiveEventsWhatIsSaidOfTheirTransactionLater) {
@@ -238,7 +301,7 @@ TEST_F(LogicalMessages, GiveEventsWhatIsSaidOfTheirTransactionLater) {
 
     EXPECT_EQ(lines(), (Lines{R"(event a @41 ,"mutationId":"m","userId":"u1"|"name":"x")",
                               R"(event a @42 ,"mutationId":"n","userId":"u1"|"name":"y")",
-                              "receipt n committed @42 ", "receipt m committed @42 "}));
+                              "receipt m committed @42 ", "receipt n committed @42 "}));
 }
 
 TEST_F(LogicalMessages, RejectWhateverBecomesOfTheTransaction) {
@@ -267,32 +330,74 @@ TEST_F(LogicalMessages, DoNotCommitWhatTheTransactionItselfRejects) {
                               "receipt m rejected @41 "}));
 }
 
+TEST_F(LogicalMessages, GiveTheReceiptOfAnEventAtTheEndOfItsTransaction) {
+    say("walcast:event", R"({"channel":"a","mutationId":"n"})");
+    insert("1", "a");
+    say("walcast:event", R"({"mutationId":"n"})");
+    insert("2", "a");
+    auto before = lines();
+    commit();
+
+    EXPECT_EQ(before.size(), 3U);
+    EXPECT_EQ(lines(), Lines{"receipt n committed @44 "});
+}
+
+TEST_F(LogicalMessages, CommitNothingThatAnEventRejectsInTheSameTransaction) {
+    say("walcast:event", R"({"mutationId":"m","rejected":true})");
+    say("walcast", R"({"mutationId":"m"})");
+    say("walcast:event", R"({"mutationId":"n"})");
+    say("walcast:event", R"({"mutationId":"n","rejected":true})");
+    say("walcast:event", R"({"mutationId":"n"})");
+    insert("1", "a");
+    commit();
+
+    EXPECT_EQ(lines(), (Lines{R"(sync r:a @45 ,"mutationId":"m"|{"syncId":45)",
+                              "receipt m rejected @41 ", "receipt n rejected @43 "}));
+}
+
+TEST_F(LogicalMessages, GiveReceiptsAtOnceOfWhatIsAboveAllThatIsKept) {
+    constexpr auto kept = 4096;
+    for (auto i = 0; i <= kept; ++i)
+        say("walcast:event", fmt::format(R"({{"mutationId":"n{}"}})", i));
+    auto before = lines();
+    commit();
+
+    EXPECT_EQ(before, Lines{"receipt n4096 committed @4137 "});
+    auto found = lines();
+    ASSERT_EQ(found.size(), std::size_t{kept});
+    EXPECT_EQ(found[0], "receipt n0 committed @4137 ");
+}
+
 // Of what was sent before a restart only the position is left.
+TEST_F(LogicalMessages, GiveReceiptsOfWhatWasSaidBeforeARestart){
+    auto begin_again =
+        [&] {
+            say("walcast:event", R"({"mutationId":"n"})");
+            say("walcast:event", R"({"mutationId":"r","rejected":true})");
+            say("walcast:event", R"({"mutationId":"wrong","rejected":1})");
+        say("walcast:event", R"({"mutationId":"large","data":")" + std::string(1000, 'x') + ""
+        } ");
+};
+begin_again();
+restart();
+begin_again();
+insert("1", "a");
+commit();
+
+EXPECT_EQ(lines(), (Lines{R"(sync r:a @45 |{"syncId":45)", "receipt n committed @45 "}));
+}
+
 TEST_F(LogicalMessages, DoNotCommitWhatTheTransactionHasRejectedBeforeARestart) {
-    auto send_begin = [&](BatchBuilder& to) {
-        LogicalMessage annotation{.is_transactional = true,
-                                  .lsn = Lsn{250},
-                                  .prefix = "walcast",
-                                  .content = R"({"mutationId":"m"})"};
-        LogicalMessage event{.is_transactional = true,
-                             .lsn = Lsn{250},
-                             .prefix = "walcast:event",
-                             .content = R"({"channel":"a","rejected":true})"};
-        for (const auto& message : {annotation, event})
-            take_message(message, message.content, numbering, to);
+    auto begin_again = [&] {
+        say("walcast", R"({"mutationId":"m"})");
+        say("walcast:event", R"({"channel":"a","rejected":true})");
     };
-    send_begin(builder);
-    lines();
+    begin_again();
+    restart();
+    begin_again();
+    commit();
 
-    numbering = Numbering(numbering.position());
-    BatchBuilder after(routers.router, {});
-    numbering.begin(transaction);
-    after.begin(transaction);
-    send_begin(after);
-    numbering.commit(Lsn{300});
-    after.end_transaction(numbering.position().sync_id);
-
-    EXPECT_TRUE(after.take({}).receipts.empty());
+    EXPECT_EQ(lines(), Lines{});
 }
 
 TEST_F(LogicalMessages, SetEventsAsideThatCannotBeRead) {

@@ -42,6 +42,7 @@ protected:
 
     Lines written(const Change& change) {
         builder.add(change, 41);
+        builder.end_transaction(41);
         batch = builder.take({});
         return lines_of(batch);
     }
@@ -68,6 +69,18 @@ TEST_F(Outbox, MakesARowAnEvent) {
     ASSERT_EQ(batch.receipts.size(), 1U);
     EXPECT_FALSE(batch.receipts[0].is_rejected);
     EXPECT_EQ(batch.text(batch.receipts[0].mutation_id), "m-1");
+}
+
+// As a column of type json keeps what it was given.
+TEST_F(Outbox, TakesHeadersWithBlanksBeforeThem) {
+    auto headers = [&](const char* text) {
+        auto row = insert_of(table).with("sequence_id", "1").with("channel", "a");
+        written(row.with("headers", text).change());
+        return batch.messages.at(0).kind;
+    };
+
+    EXPECT_EQ(headers(" \r\n\t{\"a\": 1}"), Message::Kind::event);
+    EXPECT_EQ(headers(" [1]"), Message::Kind::dead_letter);
 }
 
 TEST_F(Outbox, MakesARejectedRowARejection) {

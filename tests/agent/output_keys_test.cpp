@@ -158,6 +158,26 @@ TEST(OutputKeys, RefuseTwoModelsOfOneRowOnOneChannelOfAbly) {
     EXPECT_EQ(with("models = [\"Todo\"]", "w:{other}"), "");
 }
 
+TEST(OutputKeys, KnowWhichPatternsCouldNameOneTable) {
+    auto can_both = [](const std::string& one, const std::string& other) {
+        auto rule_of = [](const std::string& table) {
+            return "[[rule]]\ntable = \"" + table + "\"\nchannels = [\"w:{id}\"]\n";
+        };
+        return !error_in("[[output]]\nenvelope = \"ably\"\n" + rule_of(one) + rule_of(other))
+                    .empty();
+    };
+
+    EXPECT_TRUE(can_both("a_*.t", "*_1.t"));
+    EXPECT_TRUE(can_both("*.t_*_x", "public.*_y_x"));
+    EXPECT_TRUE(can_both("s.a?c", "s.[a-b]*"));
+    EXPECT_TRUE(can_both("s.x[[:alpha:]]y", "s.x?y"));
+    EXPECT_FALSE(can_both("a.t", "b.t"));
+    EXPECT_FALSE(can_both("a_*.t", "b_*.t"));
+    EXPECT_FALSE(can_both("*_a.t", "*_b.t"));
+    EXPECT_FALSE(can_both("a.b_*", "a_*.b"));
+    EXPECT_FALSE(can_both("s.??", "s.???"));
+}
+
 TEST(OutputKeys, RefuseOutputsThatMeetOnOneRedisChannel) {
     auto with = [](const std::string& first, const std::string& second) {
         return error_in("[[output]]\n" + first + "\n[[output]]\n" + second + "\n" + rule);

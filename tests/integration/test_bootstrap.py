@@ -290,6 +290,31 @@ def test_questions_that_make_no_sense(world):
     assert bootstrap(port, ["nobody:s"]).rows == [] == bootstrap(port, models=["None"]).rows
 
 
+def test_only_the_head_of_a_bootstrap_reads_nothing(world):
+    port = port_of(world.agent())
+    world.sql("begin")
+    world.sql("lock table accounts in access exclusive mode")  # Who would read waits for it.
+    assert ask(port, "/bootstrap", [("channel", "all")], method="HEAD", timeout=10) == (200, b"")
+    assert ask(port, "/bootstrap", [("chanel", "all")], method="HEAD", timeout=10) == (400, b"")
+    world.sql("rollback")
+    assert len(bootstrap(port, ["all"]).rows) == 30
+
+
+@pytest.mark.skipif(int(os.environ.get("WALCAST_PG", 15)) < 17, reason="it has no such timeout: WALCAST_PG=17")
+def test_a_transaction_timeout_ends_no_bootstrap(world):
+    world.sql(f"alter database {world.db} set transaction_timeout = '300ms'")
+    with world.connect(options="-c transaction_timeout=0") as connection, connection.cursor() as cursor:
+        port = port_of(world.agent())
+        cursor.execute("begin; lock table accounts in access exclusive mode")
+        found = []
+        reading = threading.Thread(target=lambda: found.append(bootstrap(port, ["all"])))
+        reading.start()
+        cursor.execute("select pg_sleep(1)")
+        cursor.execute("rollback")
+        reading.join(60)
+    assert len(found[0].rows) == 30
+
+
 def test_while_nothing_is_streamed(world):
     world.agent()
     standby = world.agent(streaming=False)

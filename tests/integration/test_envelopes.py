@@ -423,6 +423,48 @@ def test_synchrotrons_clients_are_told_to_fetch_what_another_agent_began(world_w
         assert [json.loads(data)["_tag"] for _, data in heard(subscriber, 1)] == ["Batch"] * attempt + ["Wakeup"]
 
 
+def cut_off(how, world, agent):
+    """The stream ends where it is, and goes on. Returns the agent that goes on with it."""
+    if how == "kill -9":
+        agent.kill9()
+        return world.agent(streaming=False)
+    if how == "stop":
+        assert agent.stop() == 0
+        return world.agent(streaming=False)
+    if how == "postgres":
+        world.sql("select pg_terminate_backend(active_pid) from pg_replication_slots where active_pid is not null")
+    if how == "redis":
+        world.client.execute_command("CLIENT", "KILL", "TYPE", "normal")
+    return agent
+
+
+@pytest.mark.parametrize("how", ["kill -9", "stop", "postgres", "redis"])
+def test_synchrotrons_audiences_are_told_to_fetch_where_all_of_their_rows_lie_before_a_cut(world_with, how):
+    """Each hears of its transaction once, whole or by being told to fetch: never neither."""
+    with world_with({"envelope": "synchrotron"}, rules=LOG_RULES + RULES, tables=LOG_TABLES + ";" + TABLES) as world, \
+            Subscriber(world.redis) as subscriber:
+        agent = world.init().agent()
+        for attempt in range(10):
+            world.sql("begin")
+            log_action(world, f"00000000-0000-4000-9000-{attempt:012}", [("u1", 1), ("u2", 1), ("u1", 1)])
+            world.sql("insert into todos select 100000 * %s + n, 'a', repeat('x', 1000) from generate_series(1, 20000) n", [attempt])
+            world.sql("commit")
+            wait_until(lambda count=attempt: len(world.entries("audience:u2")) > count, 30, "the audience's rows are in", every=0.001)
+            agent = cut_off(how, world, agent)
+            world.settle(60)
+            told = []
+
+            def is_told():
+                told[:] = [(name, json.loads(data)["_tag"]) for name, data in heard(subscriber, 0) if "modifiedRows\":[]" not in data][2 * attempt:]
+                return {name for name, _ in told} == {"audience:u1", "audience:u2"}
+            wait_until(is_told, 10, lambda: f"attempt {attempt}: both are told: {told}")
+            assert len(told) == 2 and len({tag for _, tag in told}) == 1, told
+            if told[0][1] == "Wakeup":
+                break
+        assert told[0][1] == "Wakeup", "never cut inside a transaction"
+        world.assert_sound()
+
+
 def test_corrections_rise_in_commit_order_and_can_be_taken_back(world_with):
     rules = [{"table": "public.todos", "model": "todos", "channels": ["audience:{room}"], "data": "delta", "ids": "string"}]
     with world_with({"envelope": "synchrotron", "corrections": True}, rules=rules) as world, Subscriber(world.redis) as subscriber:

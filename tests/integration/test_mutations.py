@@ -150,6 +150,46 @@ def test_who_waits_is_told_the_end(world_with):
         assert receipts == ["m-1", "m-2"]
 
 
+@pytest.mark.parametrize("how", ["kill -9", "postgres", "redis"])
+def test_the_end_and_the_receipts_know_what_was_said_before_a_cut(world_with, how):
+    """Of a long transaction: channels that heard only of the part before it, and mutations of events there."""
+    with world_with() as world, Subscriber(world.redis) as subscriber:
+        agent = world.init().agent()
+        for attempt in range(10):
+            first = 100000 * attempt
+            world.transaction(f"select walcast.annotate('m-{attempt}')", f"insert into todos values ({first}, 'first', 'x')",
+                              f"select walcast.publish('first', 'n', mutation_id => 'n-{attempt}')",
+                              f"insert into outbox (mutation_id, channel, name) values ('o-{attempt}', 'outbox', 'n')",
+                              f"insert into outbox (mutation_id, channel, name, rejected) values ('r-{attempt}', 'outbox', 'n', true)",
+                              f"insert into todos select {first} + n, 'a', repeat('x', 1000) from generate_series(1, 20000) n")
+            wait_until(lambda count=attempt: len(world.entries("outbox")) >= 2 * count + 2, 30, "its beginning is in", every=0.001)
+            was_within = how == "redis" or receipt(world, f"m-{attempt}") is None
+            if how == "kill -9":
+                agent.kill9()
+                was_within = world.client.hexists("walcast:position", "xid")
+                agent = world.agent(streaming=False)
+            if how == "postgres":
+                world.sql("select pg_terminate_backend(active_pid) from pg_replication_slots where active_pid is not null")
+            if how == "redis":
+                world.client.execute_command("CLIENT", "KILL", "TYPE", "normal")
+            world.settle(60)
+
+            last = world.position()["sync_id"]
+            assert {name: receipt(world, f"{name}-{attempt}")["lastSyncId"] for name in "mno"} == dict.fromkeys("mno", int(last))
+            rejected = receipt(world, f"r-{attempt}")
+            assert rejected["status"] == "rejected" and rejected["lastSyncId"] == world.messages("outbox")[-1]["lastSyncId"]
+
+            def told(channel, last=int(last)):
+                messages = [history.parse(data) for name, data in list(subscriber.received) if name == channel]
+                return [m["mutationId"] for m in messages if history.is_progress(m) and m["lastSyncId"] == last]
+            for channel in ("room:first", "first", "outbox"):
+                wait_until(lambda channel=channel: told(channel) == [f"m-{attempt}"], 10, f"{channel} is told the end")
+            if was_within:
+                break
+        assert was_within, "never cut inside a transaction"
+        world.assert_sound()
+
+
 def test_what_is_wrong_is_told_and_stops_nothing(world_with):
     with world_with() as world:
         agent = world.init().agent()
@@ -267,7 +307,8 @@ def test_kill_9_costs_no_receipt_and_repeats_none(world_with):
             elif kind == "rows":
                 assert found["lastSyncId"] == max(message["lastSyncId"] for _, message in messages)
             else:
-                assert [(name, message["lastSyncId"]) for name, message in messages] == [
+                after = 1 if kind == "outbox" else 0  # The row is deleted again.
+                assert [(name, message["lastSyncId"] + after) for name, message in messages] == [
                     ({"reject": "rejections", "rollback": "rejections", "outbox": "outbox", "event": "events"}[kind], found["lastSyncId"])]
         assert bearing == {}
         assert len(wanted) > 50

@@ -304,6 +304,23 @@ def test_an_event_inside_a_streamed_transaction_stops_the_agent(world):
     assert [item.sync_id for item in one.actions("all")] == [*range(1, 2001), *range(2002, 4002)]
 
 
+def test_an_event_in_a_streamed_transaction_that_was_sent_before_stops_nobody(world):
+    """Sent whole and in Redis, but not yet confirmed, when the agent ended: it comes again, in parts now."""
+    one = world()
+    one.agents[-1].kill9()
+    one.agent(config_text=one.config(streaming=False).replace("[redis]\n", "[redis]\nconfirm_delay = \"1h\"\n"))
+    one.transaction(rows(1, 2000), """select pg_logical_emit_message(true, 'walcast:event', '{"channel":"c","name":"n","data":1}')""")
+    one.settle()
+    one.agents[-1].kill9()
+    before = one.position()
+    one.agent()
+    wait_streamed(one)
+    one.sql(rows(3001, 3002))
+    one.settle()
+    assert int(one.position()["sync_id"]) == int(before["sync_id"]) + 2
+    one.assert_sound()
+
+
 @pytest.mark.limit(180)
 def test_a_table_that_its_transaction_changes_is_asked_about_once(world):
     one = world(tables=TABLES + "alter table rows replica identity full;")

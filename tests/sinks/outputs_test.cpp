@@ -39,6 +39,11 @@ public:
         return *this;
     }
 
+    BatchWriter& miss(std::string_view channel) {
+        batch.missed.push_back(put(channel));
+        return *this;
+    }
+
     Batch batch;
 
 private:
@@ -265,6 +270,28 @@ TEST(Outputs, KnowThatSomeIsMissingOfATransactionBegunBefore) {
     ASSERT_EQ(lines.size(), 2U);
     EXPECT_TRUE(contains(lines[0], "Wakeup")) << lines[0];
     EXPECT_TRUE(contains(lines[1], "Batch")) << lines[1];
+}
+
+// What was sent before a restart is passed over then; who heard of it is told by the agent.
+TEST(Outputs, HaveThoseFetchWhoHeardOfATransactionBeforeARestart) {
+    auto of_todos = synchrotron;
+    of_todos.channel_before = "todos:";
+    of_todos.models = {"Todo"};
+    Outputs outputs({synchrotron, of_todos, ably});
+    BatchWriter first;
+    first.batch.before.partial = PartialTransaction{.commit_lsn = Lsn{1}, .xid = 1};
+    first.batch.after.partial = first.batch.before.partial;
+    first.miss("w:2").miss("w:3");
+    BatchWriter second;
+    second.batch.before.partial = first.batch.before.partial;
+    second.miss("w:3").add(1, action_record, R"({"id":"a"})");
+
+    EXPECT_EQ(wrapped(outputs, first), (Lines{R"(w:2 {"_tag":"Wakeup","caughtUp":true})",
+                                              R"(w:3 {"_tag":"Wakeup","caughtUp":true})"}));
+    auto lines = wrapped(outputs, second);
+
+    ASSERT_EQ(lines.size(), 1U);  // Once is enough; what is left has no audience.
+    EXPECT_TRUE(lines[0].starts_with("ably:")) << lines[0];
 }
 
 // After a reconnect the same batches come again, as far as they are not in.

@@ -139,6 +139,8 @@ TEST_F(SynchrotronLogTest, HasAudiencesFetchWhatIsTooLargeToKeep) {
     add_action("a2", R"(,"args":")" + large + "\"");
     EXPECT_EQ(lines_of(published_), Lines{"audience:u1" + wakeup});
     add_row("audience:u2", "r2", "a2");
+    add_row("audience:u1", "r3", "a2");  // It was told already.
+    add_row("audience:u2", "r4", "a2");
 
     EXPECT_EQ(end(), (Lines{"audience:u1" + wakeup, "audience:u2" + wakeup}));
 }
