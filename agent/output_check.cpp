@@ -1,6 +1,7 @@
 #include "agent/output_check.hpp"
 
 #include "agent/errors.hpp"
+#include "agent/own_names.hpp"
 
 #include <fmt/format.h>
 
@@ -29,7 +30,7 @@ private:
     void check_data(const OutputSettings& output, const Rule& rule) const;
     void check_ids(const OutputSettings& output) const;
     void check_outbox(std::size_t output) const;
-    void check_control(std::size_t output) const;
+    void check_own_names(std::size_t output) const;
     void check_apart(std::size_t first, std::size_t second) const;
 
     const Config& config_;
@@ -91,7 +92,7 @@ void OutputCheck::check_outbox(std::size_t output) const {
         refuse(output, "ids = \"sequence\": they are the outbox's, and there is no [outbox]");
 }
 
-void OutputCheck::check_control(std::size_t output) const {
+void OutputCheck::check_own_names(std::size_t output) const {
     const auto& prefix = config_.redis.prefix;
     const auto& before = outputs_[output].channel_before;
     // An application's event may be on any channel that does not begin with the prefix.
@@ -100,13 +101,13 @@ void OutputCheck::check_control(std::size_t output) const {
         refuse(output, fmt::format("channel: with \"{}\" before it, it could be one of walcast's "
                                    "own, which begin with \"{}\"",
                                    before, prefix));
-    auto control = prefix + "control";
     for (const auto& rule : config_.rules)
         for (const auto& channel : rule.channels)
-            if (wrapped(outputs_[output], channel).can_make(control))
+            if (auto own = own_name_of(wrapped(outputs_[output], channel), prefix))
                 refuse(output, fmt::format("channel: a row could make \"{}\" of it, which is "
-                                           "walcast's own channel",
-                                           control));
+                                           "walcast's own by [redis] prefix: begin it with other "
+                                           "text",
+                                           *own));
 }
 
 void OutputCheck::check_apart(std::size_t first, std::size_t second) const {
@@ -136,7 +137,7 @@ void OutputCheck::check() {
             if (takes(outputs_[i], rule)) check_data(outputs_[i], rule);
         if (outputs_[i].envelope == EnvelopeKind::ably) check_ids(outputs_[i]);
         check_outbox(i);
-        check_control(i);
+        check_own_names(i);
         for (std::size_t j = 0; j < i; ++j) check_apart(j, i);
     }
 }

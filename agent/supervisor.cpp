@@ -97,7 +97,7 @@ void Supervisor::read_rules() {
     try {
         config = load_();
         // These stay, whatever the file says.
-        expect_no_control(config, config_.redis.prefix);
+        expect_no_own_names(config, config_.redis.prefix);
         check_outputs(config, config_.redis.outputs);
     } catch (const ConfigError& error) {
         ++metrics_.reloads_failed;

@@ -202,7 +202,7 @@ TEST(OutputKeys, RefuseTheControlChannel) {
                         "\"\n[[rule]]\ntable = \"public.todos\"\nchannels = [\"" + name + "\"]\n");
     };
 
-    EXPECT_TRUE(contains(with("{channel}trol", "walcast:con{name}"), "walcast's own channel"));
+    EXPECT_TRUE(contains(with("{channel}trol", "walcast:con{name}"), "walcast's own by"));
     for (const auto* before : {"walcast:", "walcast:x", "wal"})
         EXPECT_TRUE(contains(with(before + std::string("{channel}"), "{name}"), "walcast's own"));
     EXPECT_EQ(with("app:{channel}", "{name}"), "");
