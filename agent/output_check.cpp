@@ -29,6 +29,7 @@ private:
     }
     void check_data(const OutputSettings& output, const Rule& rule) const;
     void check_ids(const OutputSettings& output) const;
+    void check_models(std::size_t output) const;
     void check_outbox(std::size_t output) const;
     void check_own_names(std::size_t output) const;
     void check_apart(std::size_t first, std::size_t second) const;
@@ -39,11 +40,9 @@ private:
 
 bool takes(const OutputSettings& output, const Rule& rule) {
     if (rule.outbox || output.has_sequence_ids) return false;  // Events, of no model.
-    auto model = rule.model;
-    if (model.empty() && rule.has_globs()) return true;  // Of any table's name.
-    if (model.empty()) model = rule.table.substr(rule.table.find('.') + 1);
     return output.models.empty() ||
-           std::find(output.models.begin(), output.models.end(), model) != output.models.end();
+           std::any_of(output.models.begin(), output.models.end(),
+                       [&](const auto& model) { return may_be_of_model(rule, model); });
 }
 
 // The names of Redis channels that an output makes of a rule's.
@@ -83,6 +82,29 @@ void OutputCheck::check_ids(const OutputSettings& output) const {
                                            "with envelope = \"ably\" models with one of the two",
                                            other.text));
         }
+}
+
+void OutputCheck::check_models(std::size_t output) const {
+    const auto& settings = outputs_[output];
+    const auto& rules = config_.rules;
+    if (rules.empty()) return;
+    for (const auto& model : settings.models)
+        if (auto mistake = mistake_of_model(rules, model); !mistake.empty())
+            refuse(output, fmt::format("models: {}", mistake));
+    if (settings.envelope != EnvelopeKind::synchrotron || settings.is_correcting) return;
+    for (const std::string model : {"action_records", "action_modified_rows"}) {
+        auto is_taken = [&](const Rule& rule) {
+            return may_be_of_model(rule, model) && takes(settings, rule) &&
+                   rule.takes(Action::insert);
+        };
+        if (std::none_of(rules.begin(), rules.end(), is_taken))
+            refuse(output,
+                   fmt::format("Synchrotron's log is made of the inserts of two models, "
+                               "\"action_records\" and \"action_modified_rows\", and it has no "
+                               "\"{0}\": a [[rule]] with table = \"public.{0}\" makes them; "
+                               "corrections = true needs neither",
+                               model));
+    }
 }
 
 void OutputCheck::check_outbox(std::size_t output) const {
@@ -133,6 +155,7 @@ void OutputCheck::check_apart(std::size_t first, std::size_t second) const {
 
 void OutputCheck::check() {
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
+        check_models(i);
         for (const auto& rule : config_.rules)
             if (takes(outputs_[i], rule)) check_data(outputs_[i], rule);
         if (outputs_[i].envelope == EnvelopeKind::ably) check_ids(outputs_[i]);

@@ -166,6 +166,11 @@ asio::awaitable<HttpResponse> answer_bootstrap(std::shared_ptr<BootstrapService>
         auto beginning = running->bootstrap().begin(ask);
         if (!co_await within(2 * answer_limit, std::move(beginning)))
             throw NotStreaming("no snapshot was taken in time: perhaps a table is locked");
+        for (const auto& table : running->bootstrap().unpublished())
+            service->log.warn(
+                "bootstrap without table={}, which is not published or not there: `walcast init` "
+                "adds what the rules name",
+                table);
         HttpResponse response{.content_type = form.content_type};
         response.stream = [running, form = std::move(form)](std::string& piece) {
             return next_piece(running, form, piece);
