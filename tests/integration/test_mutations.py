@@ -8,6 +8,7 @@ import re
 import threading
 import time
 
+import psycopg2
 import pytest
 
 from support import history
@@ -323,6 +324,25 @@ def test_a_rejection_does_not_wait_for_an_idle_server(world_with):
     world.sql("select walcast.reject('m-1', 'no')")
     assert world.sql("select pg_current_xact_id_if_assigned() is not null") == [(True,)]
     world.sql("rollback")
+
+
+def test_what_functions_are_given_is_checked(world_with):
+    with world_with() as world:
+        world.init().agent()
+        for call, says in (("annotate(null)", "annotate: mutation_id is missing"), ("annotate('')", "annotate: mutation_id is missing"),
+                           ("annotate('m', '[1]')", "not a JSON object"), ("annotate('m', '{\"mutationId\": \"n\"}')", "another mutationId than m"),
+                           ("publish(null, 'n')", "publish: channel is missing"), ("publish('', 'n')", "publish: channel is missing"),
+                           ("reject(null)", "reject: mutation_id is missing")):
+            with pytest.raises(psycopg2.Error, match=says):
+                world.sql("select walcast." + call)
+        world.transaction("select walcast.annotate('m-1', null)", "insert into todos values (1, 'a', 'x')")
+        world.transaction("select walcast.annotate('m-2', '{\"mutationId\": \"m-2\", \"by\": null}')", "insert into todos values (2, 'a', 'x')")
+        world.sql("select walcast.reject('m-3', channel => '')")
+        world.settle()
+
+        assert said(world, "room:a") == [("sync", 1, "m-1"), ("sync", 2, "m-2")] and world.messages("room:a")[1]["by"] is None
+        assert [receipt(world, f"m-{n}")["status"] for n in (1, 2, 3)] == ["committed", "committed", "rejected"]
+        assert list(world.histories()) == ["room:a"] and not world.client.exists("walcast:dead-letters")
 
 
 def test_nobody_needs_to_be_a_superuser(world_with, postgres):
