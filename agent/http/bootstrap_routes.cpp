@@ -194,8 +194,12 @@ asio::awaitable<HttpResponse> answer_bootstrap(std::shared_ptr<BootstrapService>
     } catch (const SetupError& error) {
         why = error.what();
     }
-    if (status >= 500)
+    // Who asks may do so again and again.
+    constexpr milliseconds log_interval{5'000};
+    if (status >= 500 && Clock::now() - service->refusal_logged_at >= log_interval) {
+        service->refusal_logged_at = Clock::now();
         service->log.warn("bootstrap refused status={} error={}", status, quoted(why));
+    }
     co_return json_error(status, why);
 }
 
