@@ -3,6 +3,7 @@
 #include "agent/config_keys.hpp"
 #include "agent/output_check.hpp"
 #include "agent/output_keys.hpp"
+#include "agent/own_names.hpp"
 #include "agent/rules/rule_keys.hpp"
 #include "agent/spelling.hpp"
 
@@ -287,22 +288,21 @@ Config parse_config(std::string_view text, const std::string& file,
     add_outbox(config, parsed);
     check_combinations(config);
     finish_channels(config);
-    expect_no_control(config, config.redis.prefix);
+    expect_no_own_names(config, config.redis.prefix);
     check_outputs(config, config.redis.outputs);
     config.rules_text = text_of_rules(config, parsed);
     return config;
 }
 
-void expect_no_control(const Config& config, const std::string& prefix) {
-    auto control = prefix + "control";
+void expect_no_own_names(const Config& config, const std::string& prefix) {
     for (const auto& rule : config.rules)
         for (std::size_t i = 0; i < rule.channels.size(); ++i)
-            if (rule.channels[i].can_make(control))
+            if (auto own = own_name_of(rule.channels[i], prefix))
                 throw ConfigError(fmt::format(
                     "{}: channels: a row could make \"{}\" of \"{}{}\", which is walcast's own "
-                    "channel: begin it with other text",
-                    rule.place_of(fmt::format("channels.{}", i)), control, config.channel_prefix,
-                    rule.channels[i].text));
+                    "by [redis] prefix: begin it with other text, as \"rows:{}\"",
+                    rule.place_of(fmt::format("channels.{}", i)), *own, config.channel_prefix,
+                    rule.channels[i].text, rule.channels[i].text));
 }
 
 // A file may be anything, as a device that never ends.

@@ -66,8 +66,8 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 // what would do.
 Config parse_config(std::string_view text, const std::string& file, const Environment& environment);
 
-// Throws ConfigError where a rule could publish on the control channel of this prefix.
-void expect_no_control(const Config& config, const std::string& prefix);
+// Throws ConfigError where a rule could publish on a channel that is walcast's own, by this prefix.
+void expect_no_own_names(const Config& config, const std::string& prefix);
 
 // Only the defaults and the environment, for commands that need no file.
 Config default_config(const Environment& environment);

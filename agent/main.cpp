@@ -30,6 +30,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -247,6 +248,13 @@ void use_redis(Config& config, const std::string& url, const std::string& prefix
 int run_delta(Options options) {
     auto config = load_config(options.config_file, Presence::optional, environment);
     use_redis(config, options.delta_redis, options.tail_prefix, "delta");
+    const auto& channels = options.delta.channels;
+    for (auto channel = channels.begin(); channel != channels.end(); ++channel) {
+        if (*channel == config.redis.prefix + "control")
+            throw ConfigError("delta: control is always read");
+        if (std::find(channels.begin(), channel, *channel) != channel)
+            throw ConfigError(fmt::format("delta: channel \"{}\" is given twice", *channel));
+    }
     auto is_text = !options.is_json && (isatty(STDOUT_FILENO) != 0 || options.is_text);
     options.delta.form = is_text ? TailView::Form::text : TailView::Form::json;
     if (is_coloured(options.color)) options.delta.colours = TailView::Colours::ansi;
@@ -394,11 +402,15 @@ void add_explain(CLI::App& app, Options& options, std::function<int()>& command)
         ->add_option("--against", options.explain_against,
                      "Another configuration: what its rules do differently (exit code 3)")
         ->check(not_empty());
-    explain->add_flag(
+    auto* envelopes = explain->add_flag(
         "--print-envelope", options.prints_envelope,
         "The Redis commands of a sample insert, update, delete and rejection, by each "
         "output; asks no server");
     explain->add_flag("--json", options.is_json, "A JSON object for each change");
+    // Beside it none of these would do anything.
+    for (auto* other : explain->get_options())
+        if (other != envelopes && !other->check_name("--config") && !other->check_name("--help"))
+            envelopes->excludes(other);
     explain->add_option("--color", options.color, "auto, always or never")
         ->check(CLI::IsMember({"auto", "always", "never"}));
     explain->footer(

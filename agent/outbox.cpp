@@ -34,6 +34,7 @@ static std::string string_of(std::string_view text) {
 }
 
 PublishedEvent outbox_event(const TableRule::Outbox& outbox, const Tuple& row) {
+    if (!outbox.misfit.empty()) throw ValueError(outbox.misfit);
     PublishedEvent event;
     if (auto channel = text_of(outbox.channel, row)) {
         expect_channel(*channel);

@@ -1,6 +1,7 @@
 #include "agent/output_check.hpp"
 
 #include "agent/errors.hpp"
+#include "agent/own_names.hpp"
 
 #include <fmt/format.h>
 
@@ -28,8 +29,9 @@ private:
     }
     void check_data(const OutputSettings& output, const Rule& rule) const;
     void check_ids(const OutputSettings& output) const;
+    void check_models(std::size_t output) const;
     void check_outbox(std::size_t output) const;
-    void check_control(std::size_t output) const;
+    void check_own_names(std::size_t output) const;
     void check_apart(std::size_t first, std::size_t second) const;
 
     const Config& config_;
@@ -38,11 +40,9 @@ private:
 
 bool takes(const OutputSettings& output, const Rule& rule) {
     if (rule.outbox || output.has_sequence_ids) return false;  // Events, of no model.
-    auto model = rule.model;
-    if (model.empty() && rule.has_globs()) return true;  // Of any table's name.
-    if (model.empty()) model = rule.table.substr(rule.table.find('.') + 1);
     return output.models.empty() ||
-           std::find(output.models.begin(), output.models.end(), model) != output.models.end();
+           std::any_of(output.models.begin(), output.models.end(),
+                       [&](const auto& model) { return may_be_of_model(rule, model); });
 }
 
 // The names of Redis channels that an output makes of a rule's.
@@ -84,6 +84,29 @@ void OutputCheck::check_ids(const OutputSettings& output) const {
         }
 }
 
+void OutputCheck::check_models(std::size_t output) const {
+    const auto& settings = outputs_[output];
+    const auto& rules = config_.rules;
+    if (rules.empty()) return;
+    for (const auto& model : settings.models)
+        if (auto mistake = mistake_of_model(rules, model); !mistake.empty())
+            refuse(output, fmt::format("models: {}", mistake));
+    if (settings.envelope != EnvelopeKind::synchrotron || settings.is_correcting) return;
+    for (const std::string model : {"action_records", "action_modified_rows"}) {
+        auto is_taken = [&](const Rule& rule) {
+            return may_be_of_model(rule, model) && takes(settings, rule) &&
+                   rule.takes(Action::insert);
+        };
+        if (std::none_of(rules.begin(), rules.end(), is_taken))
+            refuse(output,
+                   fmt::format("Synchrotron's log is made of the inserts of two models, "
+                               "\"action_records\" and \"action_modified_rows\", and it has no "
+                               "\"{0}\": a [[rule]] with table = \"public.{0}\" makes them; "
+                               "corrections = true needs neither",
+                               model));
+    }
+}
+
 void OutputCheck::check_outbox(std::size_t output) const {
     auto has_outbox = std::any_of(config_.rules.begin(), config_.rules.end(),
                                   [](const Rule& rule) { return rule.outbox.has_value(); });
@@ -91,7 +114,7 @@ void OutputCheck::check_outbox(std::size_t output) const {
         refuse(output, "ids = \"sequence\": they are the outbox's, and there is no [outbox]");
 }
 
-void OutputCheck::check_control(std::size_t output) const {
+void OutputCheck::check_own_names(std::size_t output) const {
     const auto& prefix = config_.redis.prefix;
     const auto& before = outputs_[output].channel_before;
     // An application's event may be on any channel that does not begin with the prefix.
@@ -100,13 +123,13 @@ void OutputCheck::check_control(std::size_t output) const {
         refuse(output, fmt::format("channel: with \"{}\" before it, it could be one of walcast's "
                                    "own, which begin with \"{}\"",
                                    before, prefix));
-    auto control = prefix + "control";
     for (const auto& rule : config_.rules)
         for (const auto& channel : rule.channels)
-            if (wrapped(outputs_[output], channel).can_make(control))
+            if (auto own = own_name_of(wrapped(outputs_[output], channel), prefix))
                 refuse(output, fmt::format("channel: a row could make \"{}\" of it, which is "
-                                           "walcast's own channel",
-                                           control));
+                                           "walcast's own by [redis] prefix: begin it with other "
+                                           "text",
+                                           *own));
 }
 
 void OutputCheck::check_apart(std::size_t first, std::size_t second) const {
@@ -132,11 +155,12 @@ void OutputCheck::check_apart(std::size_t first, std::size_t second) const {
 
 void OutputCheck::check() {
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
+        check_models(i);
         for (const auto& rule : config_.rules)
             if (takes(outputs_[i], rule)) check_data(outputs_[i], rule);
         if (outputs_[i].envelope == EnvelopeKind::ably) check_ids(outputs_[i]);
         check_outbox(i);
-        check_control(i);
+        check_own_names(i);
         for (std::size_t j = 0; j < i; ++j) check_apart(j, i);
     }
 }

@@ -242,11 +242,10 @@ void Pipeline::add(const LogicalMessage& message) {
         snapshots_->heard(message.content);
     auto is_event = message.prefix == PublishedEvent::prefix;
     if (is_event && replay_ && !numbering_->is_covered())
-        throw SetupError(fmt::format(
-            "postgres: transaction {} at {} was sent in progress and holds a walcast:event, of "
-            "which nobody can tell then whether its savepoint was rolled back: events need "
-            "[source] streaming = false",
-            transaction_.xid, transaction_.commit_lsn));
+        throw NeedsWhole(
+            fmt::format("transaction {} at {} was sent in progress and holds a walcast:event, of "
+                        "which nobody can tell then whether its savepoint was rolled back",
+                        transaction_.xid, transaction_.commit_lsn));
     if (auto wrong = take_message(message, message_, *numbering_, builder_)) {
         ++metrics_.messages_wrong;
         warn_of_message(*wrong, message);

@@ -59,7 +59,7 @@ public:
     bool is_recognised() const { return numbering_->is_recognised(); }
 
     // Takes one message of the stream, whose views must live until the next call of anything that
-    // takes. Throws DecodeError, SetupError, Gap, SpoolError.
+    // takes. Throws DecodeError, SetupError, Gap, SpoolError, NeedsWhole.
     void take(const WalData& data);
     void take(const Keepalive& keepalive);
 

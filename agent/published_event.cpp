@@ -2,6 +2,7 @@
 
 #include "agent/annotation.hpp"
 #include "agent/json_document.hpp"
+#include "agent/own_names.hpp"
 #include "decoders/json_string.hpp"
 
 #include <fmt/format.h>
@@ -11,7 +12,7 @@ namespace walcast {
 std::vector<std::string> EventChannels::named(std::vector<std::string> names) const {
     for (auto& name : names) {
         name.insert(0, prefix);
-        if (name == reserved + "control" || name.starts_with(reserved + "receipt:"))
+        if (is_own_name(name, reserved))
             throw ValueError(fmt::format("channel \"{}\" is walcast's own", name));
     }
     return names;

@@ -27,7 +27,7 @@ class Session {
 public:
     // What outlives a session.
     struct Memory {
-        bool has_spool_failed = false;   // Transactions come whole from now on.
+        bool takes_only_whole = false;   // Transactions: none in progress from now on.
         std::optional<std::string> gap;  // Found while streaming: the next session begins an epoch,
         std::string epoch;               // unless another agent has, after this one.
         bool is_standby = false;

@@ -16,6 +16,11 @@ struct SpoolError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+// A transaction that came in parts holds what can be taken only of a whole one.
+struct NeedsWhole : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
 // Keeps the messages of transactions in progress until they commit or abort: in temporary files
 // without a name, so that nothing is left behind whatever ends the process. A transaction costs its
 // write buffer and 16 bytes for each subtransaction in memory.

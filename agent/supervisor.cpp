@@ -64,7 +64,7 @@ asio::awaitable<void> Supervisor::watch_for_stop(Session& session) {
 
 asio::awaitable<void> Supervisor::run_session() {
     const auto& source = config_.source;
-    auto is_streaming = source.is_streaming && !memory_.has_spool_failed;
+    auto is_streaming = source.is_streaming && !memory_.takes_only_whole;
     Session::Settings settings{.pipeline = {.plugin = source.plugin,
                                             .format_version = source.format_version,
                                             .is_streaming = is_streaming,
@@ -97,7 +97,7 @@ void Supervisor::read_rules() {
     try {
         config = load_();
         // These stay, whatever the file says.
-        expect_no_control(config, config_.redis.prefix);
+        expect_no_own_names(config, config_.redis.prefix);
         check_outputs(config, config_.redis.outputs);
     } catch (const ConfigError& error) {
         ++metrics_.reloads_failed;
@@ -144,9 +144,15 @@ asio::awaitable<void> Supervisor::run_sessions() {
             wait = standby_interval;
         } catch (const SpoolError& error) {
             // The server spills them itself then, and sends them all again.
-            memory_.has_spool_failed = true;
+            memory_.takes_only_whole = true;
             log_.error("{}; until the next start transactions are taken when they commit",
                        error.what());
+        } catch (const NeedsWhole& error) {
+            memory_.takes_only_whole = true;
+            log_.warn(
+                "{}; until the next start transactions are taken when they commit. Where they "
+                "publish events, [source] streaming = false",
+                error.what());
         } catch (const Gap& error) {
             memory_.gap = error.what();
         } catch (const PgError& error) {

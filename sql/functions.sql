@@ -18,36 +18,55 @@ $$;
 -- All messages of this transaction bear the mutation id and what else is said; a receipt is written for it. To be called first.
 -- `channels` in `annotation` hear when the transaction is through, whatever else they hear of it.
 CREATE OR REPLACE FUNCTION walcast.annotate(mutation_id text, annotation jsonb DEFAULT '{}') RETURNS void
-    LANGUAGE sql VOLATILE SET search_path = pg_catalog AS
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog AS
 $$
-    SELECT pg_logical_emit_message(true, 'walcast',
-        (walcast.without_nulls(jsonb_build_object('mutationId', annotate.mutation_id)) || annotate.annotation)::text);
+DECLARE
+    members jsonb := coalesce(annotation, '{}');
+BEGIN
+    IF coalesce(mutation_id, '') = '' THEN
+        RAISE EXCEPTION 'walcast.annotate: mutation_id is missing'
+            USING HINT = 'pg_logical_emit_message(true, ''walcast'', ...) annotates without one.';
+    ELSIF jsonb_typeof(members) <> 'object' THEN
+        RAISE EXCEPTION 'walcast.annotate: annotation is not a JSON object';
+    ELSIF members ? 'mutationId' AND members ->> 'mutationId' IS DISTINCT FROM mutation_id THEN
+        RAISE EXCEPTION 'walcast.annotate: annotation has another mutationId than %', mutation_id;
+    END IF;
+    PERFORM pg_logical_emit_message(true, 'walcast', (jsonb_build_object('mutationId', mutation_id) || members)::text);
+END
 $$;
 
 -- Publishes an event on a channel if the transaction commits.
 CREATE OR REPLACE FUNCTION walcast.publish(channel text, name text, data jsonb DEFAULT NULL, headers jsonb DEFAULT NULL,
                                            mutation_id text DEFAULT NULL) RETURNS void
-    LANGUAGE sql VOLATILE SET search_path = pg_catalog AS
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog AS
 $$
-    SELECT pg_logical_emit_message(true, 'walcast:event', walcast.without_nulls(jsonb_build_object(
-        'channel', publish.channel, 'name', publish.name, 'data', publish.data, 'headers', publish.headers,
-        'mutationId', publish.mutation_id))::text);
+BEGIN
+    IF coalesce(channel, '') = '' THEN
+        RAISE EXCEPTION 'walcast.publish: channel is missing';
+    END IF;
+    PERFORM pg_logical_emit_message(true, 'walcast:event', walcast.without_nulls(jsonb_build_object('channel', channel,
+        'name', name, 'data', data, 'headers', headers, 'mutationId', mutation_id))::text);
+END
 $$;
 
 -- Announces that a mutation will not be: at once, and whatever becomes of this transaction. Its receipt says so, and so does
--- an event on the channel, if one is given. Before PostgreSQL 17 it takes about 0.2 s to be heard.
+-- an event on the channel, if one is given. Before PostgreSQL 17 it is heard about 0.2 s after this transaction has ended, or
+-- when the server writes its log out, which while the transaction stays open an idle one does only every few seconds.
 CREATE OR REPLACE FUNCTION walcast.reject(mutation_id text, reason text DEFAULT NULL, channel text DEFAULT NULL,
                                           name text DEFAULT NULL, data jsonb DEFAULT NULL, headers jsonb DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog AS
 $$
 DECLARE
     content text := walcast.without_nulls(jsonb_build_object('mutationId', mutation_id, 'rejected', true, 'reason', reason,
-        'channel', channel, 'name', name, 'data', data, 'headers', headers));
+        'channel', nullif(channel, ''), 'name', name, 'data', data, 'headers', headers));
 BEGIN
+    IF coalesce(mutation_id, '') = '' THEN
+        RAISE EXCEPTION 'walcast.reject: mutation_id is missing';
+    END IF;
     IF current_setting('server_version_num')::int >= 170000 THEN
         EXECUTE 'SELECT pg_logical_emit_message(false, ''walcast:event'', $1, true)' USING content;
     ELSE
-        -- Without an xid nobody wakes the WAL writer, which on an idle server sleeps for five seconds.
+        -- The end of a transaction that has an xid wakes the WAL writer, which on an idle server sleeps for seconds.
         PERFORM pg_current_xact_id();
         PERFORM pg_logical_emit_message(false, 'walcast:event', content);
     END IF;

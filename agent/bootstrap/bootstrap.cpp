@@ -54,6 +54,9 @@ Bootstrap::Bootstrap(asio::any_io_executor executor, Settings settings, std::vec
 asio::awaitable<void> Bootstrap::begin(AskPosition ask) {
     if (request_.channels.empty() && request_.models.empty())
         throw BadRequest("bootstrap: of which channels or models?");
+    for (const auto& model : request_.models)
+        if (auto mistake = mistake_of_model(rules_, model); !mistake.empty())
+            throw BadRequest("bootstrap: " + mistake);
     if (!request_.after.empty()) {
         after_ = read_token(request_.after);
         if (!after_ || after_->asked != asked_)
@@ -89,6 +92,12 @@ bool Bootstrap::is_wanted(const Rule& rule) const {
     });
 }
 
+bool Bootstrap::is_wanted_model(const Rule& rule) const {
+    return request_.models.empty() ||
+           std::any_of(request_.models.begin(), request_.models.end(),
+                       [&](const auto& model) { return may_be_of_model(rule, model); });
+}
+
 // Whether a bootstrap that this one goes on from has had the whole table.
 bool Bootstrap::is_before(const std::string& schema, const std::string& table) const {
     if (!after_) return false;
@@ -99,6 +108,14 @@ bool Bootstrap::is_before(const std::string& schema, const std::string& table) c
 asio::awaitable<void> Bootstrap::list_tables() {
     auto listed = co_await list_published_tables(connection_, settings_.source);
     tables_.clear();
+    unpublished_.clear();
+    for (const auto& rule : rules_) {
+        if (rule.has_globs() || !is_wanted(rule) || !is_wanted_model(rule)) continue;
+        if (std::none_of(listed.begin(), listed.end(), [&](const auto& one) {
+                return matches_table(rule, one.schema, one.name);
+            }))
+            unpublished_.push_back(rule.table);
+    }
     for (auto& one : listed) {
         auto is_wanted_by = [&](const Rule& rule) {
             return matches_table(rule, one.schema, one.name) && is_wanted(rule);

@@ -65,6 +65,8 @@ public:
     std::uint64_t rows_read() const { return rows_read_; }  // and read for that,
     // of how many, by the server's statistics; nothing where only some of a table's are read.
     std::optional<std::uint64_t> estimated_rows() const { return estimated_rows_; }
+    // Tables that rules name and nobody publishes, so that no row of theirs comes.
+    const std::vector<std::string>& unpublished() const { return unpublished_; }
     const std::string& last_mark() const { return last_mark_; }  // A token; empty: none yet.
 
 private:
@@ -82,6 +84,7 @@ private:
     asio::awaitable<void> list_tables();
     asio::awaitable<void> take_snapshot(AskPosition& ask);
     bool is_wanted(const Rule& rule) const;
+    bool is_wanted_model(const Rule& rule) const;
     bool is_before(const std::string& schema, const std::string& table) const;
 
     asio::awaitable<void> describe_tables();
@@ -109,6 +112,7 @@ private:
     bool is_utf8_ = true;
     SnapshotAnswer position_;
     std::vector<std::unique_ptr<Table>> tables_;
+    std::vector<std::string> unpublished_;
     std::optional<std::uint64_t> estimated_rows_;
 
     bool has_head_ = false;

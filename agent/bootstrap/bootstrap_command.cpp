@@ -110,6 +110,11 @@ asio::awaitable<void> bootstrap_command(const Config& config, BootstrapOptions o
         return ask_for_position(config, std::move(snapshot));
     };
     co_await bootstrap.begin(ask);
+    for (const auto& table : bootstrap.unpublished())
+        complain(
+            fmt::format("walcast: bootstrap: without {}, which is not published or not there: "
+                        "`walcast init` adds what the rules name",
+                        table));
     Output output(executor);
     std::exception_ptr failed;
     try {

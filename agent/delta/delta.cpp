@@ -139,6 +139,12 @@ bool Proof::has_broken_rest(std::size_t channel) {
         return false;
     }
     auto has_none = known_[channel] == request_.after[channel];
+    auto is_gone = channel < page_.is_gone.size() && page_.is_gone[channel];
+    if (has_none && is_gone && known_[channel] < page_.sync_id)
+        return is_refused(Status::trimmed,
+                          fmt::format("the history of {} is gone, though walcast has not removed "
+                                      "it, and what it had above {} with it",
+                                      request_.channels[channel], known_[channel]));
     if (has_none && known_[channel] < page_.floor)
         return is_refused(Status::trimmed,
                           fmt::format("the history of {} has nothing above {}, and what it had up "

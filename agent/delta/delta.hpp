@@ -30,6 +30,7 @@ struct HistoryPage {
     std::vector<Entry> entries;  // In the order of their ids over all channels.
     // Of each channel how its first message beyond the page begins; empty: there is none.
     std::vector<std::string> following;
+    std::vector<bool> is_gone;  // Listed among those that are kept, and not there; empty: none is.
 };
 
 // What a page is worth.

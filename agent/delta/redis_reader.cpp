@@ -12,10 +12,12 @@ namespace walcast {
 using std::chrono::milliseconds;
 
 // A script is one step as a MULTI is, and can end a page by its bytes, whatever is in history.
-// KEYS: position, histories; ARGV: messages, bytes, epoch, known id of each history.
+// KEYS: position, histories; ARGV: messages, bytes, epoch, known id of each history, channels'
+// index, channels. A history that the index lists and that is not there was removed by somebody
+// else.
 static const char* const read_page = R"(
 local now = redis.call('HMGET', KEYS[1], 'epoch', 'sync_id', 'floor')
-if now[1] ~= ARGV[3] then return {now[1], now[2], now[3], {}, {}} end
+if now[1] ~= ARGV[3] then return {now[1], now[2], now[3], {}, {}, {}} end
 local messages_left, bytes_left = tonumber(ARGV[1]), tonumber(ARGV[2])
 local following, ids, entries = {}, {}, {}
 local function advance(history, after)
@@ -35,8 +37,14 @@ while messages_left > 0 and bytes_left > 0 do
   messages_left, bytes_left = messages_left - 1, bytes_left - #following[first]
   advance(first, string.format('%.0f', ids[first]))
 end
-for history = 1, #following do following[history] = string.sub(following[history], 1, 256) end
-return {now[1], now[2], now[3], entries, following}
+local gone = {}
+for history = 1, #following do
+  following[history] = string.sub(following[history], 1, 256)
+  local channel = ARGV[4 + #following + history]
+  gone[history] = channel and redis.call('ZSCORE', ARGV[4 + #following], channel)
+    and redis.call('XLEN', KEYS[1 + history]) == 0 and 1 or 0
+end
+return {now[1], now[2], now[3], entries, following, gone}
 )";
 static constexpr std::uint64_t page_bytes_max = 256 * 1024;
 
@@ -108,7 +116,7 @@ static SyncId number_of(const Reply& reply) {
 
 asio::awaitable<HistoryPage> RedisReader::read_histories(DeltaRequest request) {
     std::string command;
-    append_command_head(command, 2 + 2 + 2 * request.channels.size() + 3);
+    append_command_head(command, 2 + 2 + 3 * request.channels.size() + 4);
     append_argument(command, "EVAL");
     append_argument(command, std::string_view(read_page));
     append_argument(command, std::uint64_t{1 + request.channels.size()});
@@ -121,10 +129,13 @@ asio::awaitable<HistoryPage> RedisReader::read_histories(DeltaRequest request) {
     append_argument(command, page_bytes_max);
     append_argument(command, std::string_view(request.epoch));
     for (auto after : request.after) append_argument(command, after);
+    append_argument(command, std::string_view(key("channels")));
+    for (const auto& channel : request.channels)
+        append_argument(command, std::string_view(channel));
 
     auto reply = co_await ask(std::move(command));
     auto& items = reply.items;
-    if (items.size() != 5 || items[0].kind == Reply::Kind::nil) throw_no_position();
+    if (items.size() != 6 || items[0].kind == Reply::Kind::nil) throw_no_position();
     HistoryPage page;
     page.epoch = items[0].text;
     page.sync_id = number_of(items[1]);
@@ -135,6 +146,7 @@ asio::awaitable<HistoryPage> RedisReader::read_histories(DeltaRequest request) {
         page.entries.push_back({channel, std::move(entries[i + 1].text)});
     }
     for (auto& head : items[4].items) page.following.push_back(std::move(head.text));
+    for (const auto& one : items[5].items) page.is_gone.push_back(one.integer != 0);
     co_return page;
 }
 

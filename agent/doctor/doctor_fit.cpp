@@ -169,7 +169,12 @@ std::optional<TableRule> check_fit(const Rule& rule, const TableFacts& table,
     try {
         std::vector<Rule> rules{rule};
         Router router(rules, database.catalog, Router::without_id_of(database.plugin));
-        if (!router.rules_of(relation).empty()) return make_ready(rule, relation, database.catalog);
+        if (!router.rules_of(relation).empty()) {
+            auto ready = make_ready(rule, relation, database.catalog);
+            if (!ready.outbox || ready.outbox->misfit.empty()) return ready;
+            findings.push_back(refused(rule, table, ready.outbox->misfit));
+            return std::nullopt;
+        }
         findings.push_back(refused(rule, table,
                                    fmt::format("{} has no primary key and no replica identity, so "
                                                "its rows have no id, and are left out: give it a "

@@ -166,6 +166,11 @@ asio::awaitable<HttpResponse> answer_bootstrap(std::shared_ptr<BootstrapService>
         auto beginning = running->bootstrap().begin(ask);
         if (!co_await within(2 * answer_limit, std::move(beginning)))
             throw NotStreaming("no snapshot was taken in time: perhaps a table is locked");
+        for (const auto& table : running->bootstrap().unpublished())
+            service->log.warn(
+                "bootstrap without table={}, which is not published or not there: `walcast init` "
+                "adds what the rules name",
+                table);
         HttpResponse response{.content_type = form.content_type};
         response.stream = [running, form = std::move(form)](std::string& piece) {
             return next_piece(running, form, piece);
@@ -189,8 +194,12 @@ asio::awaitable<HttpResponse> answer_bootstrap(std::shared_ptr<BootstrapService>
     } catch (const SetupError& error) {
         why = error.what();
     }
-    if (status >= 500)
+    // Who asks may do so again and again.
+    constexpr milliseconds log_interval{5'000};
+    if (status >= 500 && Clock::now() - service->refusal_logged_at >= log_interval) {
+        service->refusal_logged_at = Clock::now();
         service->log.warn("bootstrap refused status={} error={}", status, quoted(why));
+    }
     co_return json_error(status, why);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "agent/bootstrap/bootstrap.hpp"
+#include "agent/clock.hpp"
 #include "agent/config.hpp"
 #include "agent/http/http_routes.hpp"
 #include "agent/log.hpp"
@@ -22,6 +23,7 @@ struct BootstrapService {
     std::function<std::vector<Rule>()> rules;
     Log& log;
     unsigned running = 0;
+    Clock::time_point refusal_logged_at = {};
 
     bool is_full() const;
 };

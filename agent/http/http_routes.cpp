@@ -1,5 +1,7 @@
 #include "agent/http/http_routes.hpp"
 
+#include "agent/http/json_response.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -97,16 +99,16 @@ bool HttpRoutes::is_own_name(std::string_view host) const {
 
 std::optional<HttpResponse> HttpRoutes::refusal(const HttpRoute& route,
                                                 const HttpRequest& request) const {
-    if (!is_permitted(route, request.authorization))
-        return HttpResponse{.status = 401,
-                            .body = "a bearer token is needed: [http] token\n",
-                            .header = "WWW-Authenticate: Bearer"};
+    if (!is_permitted(route, request.authorization)) {
+        auto refused = json_error(401, "a bearer token is needed: [http] token");
+        refused.header = "WWW-Authenticate: Bearer";
+        return refused;
+    }
     auto needs_name = route.access == HttpRoute::Access::guarded && token_.empty();
     if (needs_name && !is_own_name(request.host))
-        return HttpResponse{.status = 403,
-                            .body =
-                                "without [http] token this is only for who asks for localhost, "
-                                "as the header Host says\n"};
+        return json_error(403,
+                          "without [http] token this is only for who asks for localhost, as the "
+                          "header Host says");
     return std::nullopt;
 }
 
@@ -119,9 +121,10 @@ std::variant<const HttpRoute*, HttpResponse> HttpRoutes::find(const HttpRequest&
         allowed += fmt::format("{}{}", allowed.empty() ? "Allow: " : ", ", route.method);
         if (route.method == "GET") allowed += ", HEAD";
     }
-    if (!allowed.empty())
-        return HttpResponse{.status = 405, .body = "method not allowed\n", .header = allowed};
-    return HttpResponse{.status = 404, .body = "not found\n"};
+    if (allowed.empty()) return json_error(404, "not found");
+    auto refused = json_error(405, "method not allowed");
+    refused.header = allowed;
+    return refused;
 }
 
 }  // namespace walcast

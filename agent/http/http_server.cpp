@@ -1,6 +1,7 @@
 #include "agent/http/http_server.hpp"
 
 #include "agent/concurrency.hpp"
+#include "agent/http/json_response.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -176,10 +177,9 @@ asio::awaitable<void> HttpServer::receive_until(Socket& socket, std::string& inp
 }
 
 static HttpResponse refusal(const error_code& error) {
-    if (error == http::error::header_limit)
-        return {.status = 431, .body = "the header is too large\n"};
-    if (error == http::error::body_limit) return {.status = 413, .body = "the body is too large\n"};
-    return {.status = 400, .body = "not a request\n"};
+    if (error == http::error::header_limit) return json_error(431, "the header is too large");
+    if (error == http::error::body_limit) return json_error(413, "the body is too large");
+    return json_error(400, "not a request");
 }
 
 static HttpRequest request_of(Parser::value_type message) {
@@ -225,8 +225,8 @@ asio::awaitable<void> HttpServer::serve(Client& client) {
             knows_chunks = message.version() >= 11;
             auto request = request_of(std::move(message));
             has_body = request.method != "HEAD";
-            auto answering = answer(std::move(request));
-            response = co_await std::move(answering);
+            auto answering = answer(std::move(request), response);
+            co_await run_together(std::move(answering), watch(client.socket));
         }
         auto framing = !response.stream ? Framing::by_length
                        : knows_chunks   ? Framing::chunked
@@ -241,14 +241,34 @@ asio::awaitable<void> HttpServer::serve(Client& client) {
     }
 }
 
-asio::awaitable<HttpResponse> HttpServer::answer(HttpRequest request) {
+// Ends, with an error, when the client has gone: nobody else is to wait for the place of one whose
+// answer is still waited for. Whoever closes its half only is taken for gone, since both look the
+// same; whoever has sent its next request for there.
+asio::awaitable<void> HttpServer::watch(Socket& socket) {
+    error_code error;
+    socket.non_blocking(true, error);
+    for (std::size_t size = 0; size == 0;) {
+        co_await socket.async_wait(Socket::wait_read, use_awaitable);
+        char byte = 0;
+        size = socket.receive(asio::buffer(&byte, 1), Socket::message_peek, error);
+        auto is_gone = size == 0 && error != asio::error::would_block;
+        if (is_gone) throw boost::system::system_error(asio::error::eof);
+    }
+    for (Signal never(executor_);;) co_await never.wait();
+}
+
+asio::awaitable<void> HttpServer::answer(HttpRequest request, HttpResponse& response) {
     auto found = routes_.find(request);
-    if (auto* response = std::get_if<HttpResponse>(&found)) co_return std::move(*response);
+    if (auto* refused = std::get_if<HttpResponse>(&found)) {
+        response = std::move(*refused);
+        co_return;
+    }
     auto path = request.path;
     std::string failed;
     try {
         auto answering = std::get<const HttpRoute*>(found)->handler(std::move(request));
-        co_return co_await std::move(answering);
+        response = co_await std::move(answering);
+        co_return;
     } catch (const boost::system::system_error& error) {
         if (error.code() == asio::error::operation_aborted) throw;
         failed = error.what();
@@ -256,7 +276,7 @@ asio::awaitable<HttpResponse> HttpServer::answer(HttpRequest request) {
         failed = error.what();
     }
     log_.warn("http request failed path={} error={}", quoted(path), quoted(failed));
-    co_return HttpResponse{.status = 500, .body = "failed; the log says why\n"};
+    response = json_error(500, "failed; the log says why");
 }
 
 // False when the client is too slow.

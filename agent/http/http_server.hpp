@@ -64,7 +64,8 @@ private:
     static asio::awaitable<void> receive(Socket& socket, std::string& input);
     template <typename Whole>
     static asio::awaitable<void> receive_until(Socket& socket, std::string& input, Whole is_whole);
-    asio::awaitable<HttpResponse> answer(HttpRequest request);
+    asio::awaitable<void> answer(HttpRequest request, HttpResponse& response);
+    asio::awaitable<void> watch(Socket& socket);
     asio::awaitable<bool> send(Client& client, const HttpResponse& response, bool has_body,
                                Connection connection, Framing framing);
     asio::awaitable<bool> send(Client& client, std::string_view text);

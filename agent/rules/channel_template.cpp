@@ -129,26 +129,39 @@ void append_channel_value(std::string& out, std::string_view value) {
     }
 }
 
+// Which beginnings of a name a part can make after those that the parts before it have `reached`.
+static std::vector<bool> reach(const ChannelTemplate::Part& part, std::string_view name,
+                               const std::vector<bool>& reached) {
+    std::vector<bool> next(name.size() + 1);
+    for (std::size_t i = 0; i <= name.size(); ++i) {
+        if (!reached[i]) continue;
+        if (!part.is_column) {
+            if (name.substr(i).starts_with(part.text)) next[i + part.text.size()] = true;
+            continue;
+        }
+        next[i] = true;
+        for (auto j = i; j < name.size() && (is_in_channel_values(name[j]) || name[j] == '%'); ++j)
+            next[j + 1] = true;
+    }
+    return next;
+}
+
 bool ChannelTemplate::can_make(std::string_view name) const {
-    // Which prefixes of the name the parts so far can make.
     std::vector<bool> reached(name.size() + 1);
     reached[0] = true;
-    for (const auto& part : parts) {
-        std::vector<bool> next(name.size() + 1);
-        for (std::size_t i = 0; i <= name.size(); ++i) {
-            if (!reached[i]) continue;
-            if (!part.is_column) {
-                if (name.substr(i).starts_with(part.text)) next[i + part.text.size()] = true;
-                continue;
-            }
-            next[i] = true;
-            for (auto j = i; j < name.size() && (is_in_channel_values(name[j]) || name[j] == '%');
-                 ++j)
-                next[j + 1] = true;
-        }
-        reached = std::move(next);
-    }
+    for (const auto& part : parts) reached = reach(part, name, reached);
     return reached[name.size()];
+}
+
+bool ChannelTemplate::can_begin_with(std::string_view beginning) const {
+    std::vector<bool> reached(beginning.size() + 1);
+    reached[0] = true;
+    for (const auto& part : parts) {
+        for (std::size_t i = 0; i <= beginning.size() && !part.is_column; ++i)
+            if (reached[i] && part.text.starts_with(beginning.substr(i))) return true;
+        reached = reach(part, beginning, reached);
+    }
+    return reached[beginning.size()];
 }
 
 namespace {

@@ -21,6 +21,9 @@ struct ChannelTemplate {
 
     // Whether some row could give this very name.
     bool can_make(std::string_view name) const;
+
+    // Whether some row could give a name that begins so.
+    bool can_begin_with(std::string_view beginning) const;
 };
 
 // Whether two rows could give the same name, one by each of these. What types say of values is not

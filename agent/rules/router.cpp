@@ -90,7 +90,9 @@ void Router::replace_rules(const std::vector<Rule>& rules, const IsThere& is_the
     for (const auto& [name, relation] : newest) {
         if (!is_there(*relation)) continue;
         try {
-            next.rules_of(*relation);
+            for (const auto& ready : next.rules_of(*relation))
+                if (ready.outbox && !ready.outbox->misfit.empty())
+                    throw SetupError(ready.outbox->misfit);
         } catch (const ValueError&) {
             // Names that cannot be written are the table's fault, and known when its next row is.
         }

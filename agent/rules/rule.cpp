@@ -1,8 +1,12 @@
 #include "agent/rules/rule.hpp"
 
+#include "agent/spelling.hpp"
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -24,6 +28,29 @@ bool Rule::has_globs() const {
         if (table[i] == '\\') ++i;
     }
     return false;
+}
+
+static std::string model_of(const Rule& rule) {
+    return rule.model.empty() ? rule.table.substr(rule.table.find('.') + 1) : rule.model;
+}
+
+bool may_be_of_model(const Rule& rule, const std::string& model) {
+    if (rule.outbox) return false;  // Events, of no model.
+    if (!rule.model.empty()) return rule.model == model;
+    return fnmatch(model_of(rule).c_str(), model.c_str(), 0) == 0;
+}
+
+std::string mistake_of_model(const std::vector<Rule>& rules, const std::string& model) {
+    std::vector<std::string> models;
+    for (const auto& rule : rules) {
+        if (may_be_of_model(rule, model)) return {};
+        auto name = model_of(rule);
+        auto is_known = std::find(models.begin(), models.end(), name) != models.end();
+        if (!rule.outbox && !is_known) models.push_back(std::move(name));
+    }
+    if (models.empty()) return fmt::format("\"{}\" is no model: there is no rule", model);
+    return fmt::format("no rule has the model \"{}\"; did you mean \"{}\"? There are {}", model,
+                       nearest(model, models), fmt::join(models, ", "));
 }
 
 bool matches_table(const Rule& rule, const std::string& schema, const std::string& name) {

@@ -75,6 +75,12 @@ struct Rule {
     std::string place_of(std::string_view key, std::size_t offset = 0) const;
 };
 
+// Whether rows of a rule may be of this model: without a name of its own it is the table's.
+bool may_be_of_model(const Rule& rule, const std::string& model);
+
+// Names the models of `rules` that are like a name that none of them may have; empty if one may.
+std::string mistake_of_model(const std::vector<Rule>& rules, const std::string& model);
+
 // Does `table` of a rule name this table?
 bool matches_table(const Rule& rule, const std::string& schema, const std::string& name);
 

@@ -27,6 +27,7 @@ public:
         : rule_(rule), relation_(relation), catalog_(catalog) {}
 
     TableRule make();
+    TableRule::Outbox find_outbox() const;
     TableRule::Outbox make_outbox() const;
 
 private:
@@ -230,7 +231,7 @@ std::optional<TableRule::Outbox::Column> Fitting::find_sequence_id(
                                          *written, relation_.schema, relation_.name));
 }
 
-TableRule::Outbox Fitting::make_outbox() const {
+TableRule::Outbox Fitting::find_outbox() const {
     auto find = [&](const std::optional<std::string>& written, const char* usual) {
         return find_outbox_column(written, usual);
     };
@@ -243,11 +244,18 @@ TableRule::Outbox Fitting::make_outbox() const {
                              .rejected = find(columns.rejected, "rejected"),
                              .reason = find(columns.reason, "reason"),
                              .headers = find(columns.headers, "headers")};
-    if (!outbox.channel)
-        fail(rule_.place_of(""), fmt::format("outbox: {}.{} has no column \"channel\": name it by "
-                                             "channel = \"...\"",
-                                             relation_.schema, relation_.name));
+    if (!outbox.channel) find_column("", "channel");
     return outbox;
+}
+
+TableRule::Outbox Fitting::make_outbox() const {
+    try {
+        return find_outbox();
+    } catch (const SetupError& error) {
+        return {.misfit =
+                    fmt::format("{}: give the table that column, or name another one in [outbox]",
+                                error.what())};
+    }
 }
 
 TableRule Fitting::make() {

@@ -38,6 +38,7 @@ struct TableRule {
         std::optional<Column> rejected = {};
         std::optional<Column> reason = {};
         std::optional<Column> headers = {};
+        std::string misfit = {};  // Why no row of this table can be read; empty: they can.
     };
     const Rule* rule = nullptr;
     std::optional<Outbox> outbox;
@@ -55,7 +56,8 @@ struct TableRule {
 
 // `rule` and `catalog` must outlive it; without an id where the table has none. Throws SetupError,
 // with file, line and column, when the rule does not fit the table, and ValueError when its names
-// cannot be written.
+// cannot be written. An outbox that does not fit says so itself: what nobody can read any more must
+// not keep the agent from all else.
 TableRule make_ready(const Rule& rule, const Relation& relation, const Catalog& catalog);
 
 // Whether a rule sees a row as there.

@@ -48,6 +48,12 @@ RecentTransactions::Refusal RecentTransactions::why_not(const PgSnapshot& snapsh
     auto first = snapshot.running.empty() ? snapshot.xmax : snapshot.running.front();
     if (snapshot.xmin != first)
         return "it must be of a transaction on the primary that has written nothing";
+    // The stream has come to what was written after the snapshot was taken.
+    if (snapshot.xmax > newest_ + 1)
+        return fmt::format(
+            "its xmax {} lies above all transactions that the server has begun by now ({}): it is "
+            "no snapshot of this server's, or of its past",
+            snapshot.xmax, newest_);
     if (snapshot.xmax < forgotten_up_to_)
         return "it is older than what is remembered: take another one, and ask at once";
     for (auto xid : snapshot.running) {

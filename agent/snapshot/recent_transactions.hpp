@@ -50,7 +50,8 @@ public:
     // Why a snapshot's position cannot be told; that of a later one may.
     using Refusal = std::string;
 
-    // What a snapshot has seen. All that it shows must have been told, up to `last_sync_id`.
+    // What a snapshot has seen. All that it shows must have been told, up to `last_sync_id`,
+    // and some transaction that began after it.
     std::variant<SnapshotPosition, Refusal> position_of(const PgSnapshot& snapshot,
                                                         SyncId last_sync_id) const;
 

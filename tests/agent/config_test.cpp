@@ -389,6 +389,19 @@ INSTANTIATE_TEST_SUITE_P(
         WrongFile{"ChannelThatCouldBeControl",
                   "[[rule]]\ntable = \"s.t\"\nchannels = [\"all\", \"walcast:{name}\"]",
                   "walcast.toml:3:21: channels: a row could make \"walcast:control\""},
+        WrongFile{"ChannelThatCouldBeAReceipt",
+                  "[[rule]]\ntable = \"s.t\"\nchannels = [\"walcast:receipt:{name}\"]",
+                  "walcast.toml:3:13: channels: a row could make \"walcast:receipt:\" of "
+                  "\"walcast:receipt:{name}\", which is walcast's own by [redis] prefix: begin it "
+                  "with other text, as \"rows:walcast:receipt:{name}\""},
+        WrongFile{"ChannelThatCouldBeAHistory",
+                  "[redis]\nprefix = \"a-\"\n[[rule]]\ntable = \"s.t\"\nchannels = "
+                  "[\"{b}log:{c}\"]",
+                  "walcast.toml:5:13: channels: a row could make \"a-log:\""},
+        WrongFile{"OutputWhoseChannelCouldBeAReceipt",
+                  "[[rule]]\ntable = \"s.t\"\nchannels = [\"walcast:receipt\"]\n[[output]]\n"
+                  "envelope = \"ably\"\nchannel = \"{channel}:x\"",
+                  "channel: a row could make \"walcast:receipt:\" of it"},
         WrongFile{"ControlCharacterInAPrefix", "[redis]\nchannel_prefix = \"a\\n\"",
                   "walcast.toml:2:1: redis.channel_prefix: "}),
     [](const auto& tested) { return std::string(tested.param.name); });
@@ -592,11 +605,11 @@ TEST(Config, RulesThatSayTheSameHaveTheSameText) {
     EXPECT_EQ(parse(text).rules_text, text);
 }
 
-TEST(Config, IsCheckedAgainstTheControlChannelOfAnyPrefix) {
+TEST(Config, IsCheckedAgainstWalcastsOwnNamesByAnyPrefix) {
     auto config = parse(
         "[redis]\nprefix = \"other:\"\n[[rule]]\ntable = \"a.b\"\nchannels = [\"walcast:{c}\"]");
 
-    auto error = error_of<ConfigError>([&] { expect_no_control(config, "walcast:"); });
+    auto error = error_of<ConfigError>([&] { expect_no_own_names(config, "walcast:"); });
 
     EXPECT_TRUE(contains(error, "a row could make \"walcast:control\"")) << error;
 }

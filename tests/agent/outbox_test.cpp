@@ -130,10 +130,33 @@ TEST_F(OutboxOfOtherNames, TakesColumnsByTheirNamesAndTextAsAString) {
     EXPECT_EQ(written(row.change()), Lines{R"(t @41 "sequenceId":"1","data":"a\"b")"});
 }
 
-TEST_F(OutboxOfOtherNames, LacksNoColumnThatIsNamed) {
-    auto row = insert_of(table).with("sequence_id", "1");
+TEST_F(OutboxOfOtherNames, SetsAsideRowsOfATableThatLacksANamedColumn) {
+    auto row = insert_of(table).with("sequence_id", "1").with("channel", "c");
 
-    EXPECT_THROW(written(row.change()), SetupError);
+    written(row.change());
+
+    ASSERT_EQ(batch.messages.size(), 1U);
+    EXPECT_EQ(batch.messages[0].kind, Message::Kind::dead_letter);
+    auto letter = std::string(batch.text(batch.messages[0].body_begin, batch.messages[0].body_end));
+    EXPECT_NE(letter.find("public.outbox: no column \"topic\""), std::string::npos) << letter;
+    EXPECT_NE(letter.find("name another one in [outbox]"), std::string::npos) << letter;
+    EXPECT_NE(letter.find(R"("channel":"c")"), std::string::npos) << letter;
+    EXPECT_EQ(builder.take_notices().size(), 1U);
+    EXPECT_EQ(builder.counts().set_aside, 1U);
+
+    builder.add(row.change(), 42);
+
+    EXPECT_EQ(builder.take_notices().size(), 0U);
+    EXPECT_EQ(builder.counts().set_aside, 2U);
+}
+
+TEST_F(OutboxOfOtherNames, AreNotTakenWhileTheyDoNotFitTheTable) {
+    written(insert_of(other).with("sequence_id", "1").with("topic", "t").change());
+
+    std::vector<Rule> wrong{outbox_rule({.channel = "nope"})};
+    auto is_there = [](const Relation&) { return true; };
+
+    EXPECT_THROW(routers.router.replace_rules(wrong, is_there), SetupError);
 }
 
 // A column of that name may be anything, unless it is named to be that.

@@ -16,12 +16,19 @@ model = "Todo"
 channels = ["w:{workspace_id}"]
 )";
 
+constexpr auto* lists = R"(
+[[rule]]
+table = "public.lists"
+model = "List"
+channels = ["l:{id}"]
+)";
+
 Config parse(const std::string& text) {
     return parse_config(text, "walcast.toml", [](const std::string&) { return std::nullopt; });
 }
 
 std::vector<OutputSettings> outputs_of(const std::string& text) {
-    return parse(text + rule).redis.outputs;
+    return parse(text + rule + lists).redis.outputs;
 }
 
 // Empty: it is fine.
@@ -44,7 +51,8 @@ TEST(OutputKeys, HaveDefaultsOfEachEnvelope) {
                                             .channel_before = "laravel_database_private-"}}));
     EXPECT_EQ(outputs_of("[[output]]\nenvelope = \"ably\""),
               (std::vector<OutputSettings>{{.envelope = EnvelopeKind::ably}}));
-    EXPECT_EQ(outputs_of("[[output]]\nenvelope = \"synchrotron\""),
+    EXPECT_EQ(outputs_of("[[rule]]\ntable = \"public.action_*\"\nchannels = [\"a:{k}\"]\n"
+                         "[[output]]\nenvelope = \"synchrotron\""),
               (std::vector<OutputSettings>{{.envelope = EnvelopeKind::synchrotron}}));
 }
 
@@ -118,6 +126,33 @@ TEST(OutputKeys, TakeTheIdsOfAnOutbox) {
                          "same Redis channel"));
 }
 
+TEST(OutputKeys, NameModelsThatRulesHave) {
+    auto with = [](const std::string& models) {
+        return error_in("[[output]]\nenvelope = \"ably\"\nmodels = " + models + rule + lists);
+    };
+
+    EXPECT_EQ(with("[\"Todo\"]"), "");
+    EXPECT_TRUE(contains(with("[\"Todo\", \"todo\"]"),
+                         R"([[output]] 1: models: no rule has the model "todo"; did you mean )"
+                         R"("Todo"? There are Todo, List)"))
+        << with("[\"todo\"]");
+}
+
+TEST(OutputKeys, WantTheModelsThatSynchrotronsLogIsMadeOf) {
+    const std::string output = "[[output]]\nenvelope = \"synchrotron\"\n";
+    const std::string actions =
+        "[[rule]]\ntable = \"public.action_records\"\nchannels = [\"actions\"]\n";
+    const std::string rows =
+        "[[rule]]\ntable = \"app.rows\"\nmodel = \"action_modified_rows\"\nchannels = "
+        "[\"a:{k}\"]\n";
+
+    EXPECT_EQ(error_in(output + actions + rows), "");
+    EXPECT_TRUE(contains(error_in(output + rule), "it has no \"action_records\": a [[rule]] with"));
+    EXPECT_TRUE(contains(error_in(output + actions), "it has no \"action_modified_rows\""));
+    EXPECT_TRUE(contains(error_in(output + "models = [\"action_records\"]\n" + actions + rows),
+                         "it has no \"action_modified_rows\""));
+}
+
 TEST(OutputKeys, WantTheChannelOnce) {
     for (const auto* wrong :
          {"x", "", "{channel}{channel}", "{chanel}", "{channel}}", "a\\u0007{channel}"})
@@ -131,7 +166,7 @@ TEST(OutputKeys, WantTheChannelOnce) {
 TEST(OutputKeys, RefuseChangesWhereChorusTakesThem) {
     auto with = [](const std::string& output) {
         return error_in("[[output]]\nenvelope = \"chorus\"\n" + output + rule +
-                        "data = \"delta\"\n");
+                        "data = \"delta\"\n" + lists);
     };
 
     EXPECT_TRUE(contains(with(""), "walcast.toml:8:9: data: Chorus replaces the whole record"))
@@ -180,14 +215,14 @@ TEST(OutputKeys, KnowWhichPatternsCouldNameOneTable) {
 
 TEST(OutputKeys, RefuseOutputsThatMeetOnOneRedisChannel) {
     auto with = [](const std::string& first, const std::string& second) {
-        return error_in("[[output]]\n" + first + "\n[[output]]\n" + second + "\n" + rule);
+        return error_in("[[output]]\n" + first + "\n[[output]]\n" + second + "\n" + rule + lists);
     };
 
     EXPECT_TRUE(contains(with("envelope = \"native\"", "envelope = \"ably\""),
                          "[[output]] 2: channel: output 1 could publish on the same"));
-    EXPECT_TRUE(contains(
-        with("envelope = \"ably\"\nmodels = [\"A\"]", "envelope = \"ably\"\nmodels = [\"B\"]"),
-        "on the same"));
+    EXPECT_TRUE(contains(with("envelope = \"ably\"\nmodels = [\"Todo\"]",
+                              "envelope = \"ably\"\nmodels = [\"List\"]"),
+                         "on the same"));
     EXPECT_TRUE(contains(with("envelope = \"ably\"\nchannel = \"w:{channel}\"",
                               "envelope = \"chorus\"\nchannel = \"{channel}w:1\""),
                          "on the same"));
@@ -202,7 +237,7 @@ TEST(OutputKeys, RefuseTheControlChannel) {
                         "\"\n[[rule]]\ntable = \"public.todos\"\nchannels = [\"" + name + "\"]\n");
     };
 
-    EXPECT_TRUE(contains(with("{channel}trol", "walcast:con{name}"), "walcast's own channel"));
+    EXPECT_TRUE(contains(with("{channel}trol", "walcast:con{name}"), "walcast's own by"));
     for (const auto* before : {"walcast:", "walcast:x", "wal"})
         EXPECT_TRUE(contains(with(before + std::string("{channel}"), "{name}"), "walcast's own"));
     EXPECT_EQ(with("app:{channel}", "{name}"), "");

@@ -287,7 +287,15 @@ def test_questions_that_make_no_sense(world):
         assert status == 409 and "written nothing" in said["error"]
     take = "select pg_current_snapshot()::text"
     wait_until(lambda: ask(port, "/position-of", method="POST", body=world.sql(take)[0][0])[0] == 200, 30, "told by POST")
-    assert bootstrap(port, ["nobody:s"]).rows == [] == bootstrap(port, models=["None"]).rows
+    assert bootstrap(port, ["nobody:s"]).rows == []
+    status, text = ask(port, "/bootstrap", [("model", "account")])
+    assert status == 400 and 'no rule has the model "account"; did you mean "Account"?' in json.loads(text)["error"]
+    for xmax in (10**9, 2**64 - 1):  # Of another cluster, or none.
+        status, said = position_of(port, f"{xmax}:{xmax}:")
+        assert status == 409 and "lies above all transactions" in said["error"]
+    world.sql("drop table ledger")
+    assert bootstrap(port, models=["Entry"]).rows == []
+    world.agents[-1].wait_log("bootstrap without table=public.ledger, which is not published or not there")
 
 
 def test_only_the_head_of_a_bootstrap_reads_nothing(world):
@@ -604,6 +612,8 @@ def test_the_command_prints_the_same_lines(big):
     assert Bootstrap(rest.stdout.encode()).row_lines == whole.row_lines[70_000:]
     result = big.walcast("bootstrap")
     assert result.returncode == 2 and "which channels or models" in result.stderr
+    result = big.walcast("bootstrap", "--model", "bug")
+    assert result.returncode == 2 and 'did you mean "big"?' in result.stderr
     result = big.walcast("bootstrap", "--model", "big", "--resume", "nonsense")
     assert result.returncode == 2 and "token" in result.stderr
 

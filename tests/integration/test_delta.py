@@ -409,6 +409,30 @@ def test_too_many_are_told_so_and_others_find_a_place(world):
     assert client.ask("/receipt", mutationId="more", wait=1).status == 404
 
 
+def test_who_has_gone_keeps_nobody_waiting(world):
+    client = Client(world.agent())
+    client.ask("/receipt", mutationId="none")
+    gone = []
+    for number in range(192):
+        one = socket.create_connection(("127.0.0.1", client.port))
+        one.sendall(b"GET /receipt?mutationId=g%d&wait=30 HTTP/1.1\r\nHost: localhost\r\n\r\n" % number)
+        gone.append(one)
+    wait_until(lambda: client.ask("/receipt", mutationId="more", wait=30).status == 503 if len(world.client.pubsub_channels("walcast:receipt:*")) == 192 else False,
+               25, "all places are taken")
+    since = time.monotonic()
+    for one in gone[1:]:
+        one.close()
+    wait_until(lambda: world.client.pubsub_channels("walcast:receipt:*") == [b"walcast:receipt:g0"], 15, "their places are free")
+    assert client.ask("/receipt", mutationId="more", wait=1).status == 404
+    assert time.monotonic() - since < 25
+    # Who has sent its next request is there.
+    gone[0].sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    annotate(world, "g0")
+    text = b"".join(iter(lambda: gone[0].recv(4096), b""))
+    assert b'"mutationId":"g0"' in text and text.count(b"HTTP/1.1 200") == 2
+    gone[0].close()
+
+
 def test_receipts_come_without_permission_to_subscribe_and_after_a_loss():
     with World(RULES, tables=TODOS, http=ANY_PORT) as world:
         world.client.execute_command("ACL", "SETUSER", "walcast", "on", ">" + REDIS_PASSWORD, "~*", "&*", "+@all", "-subscribe")
@@ -446,6 +470,19 @@ def test_only_who_asks_for_this_machine_or_has_the_token_is_answered(world):
         assert client.ask(path, headers={"Authorization": "Bearer " + TOKEN, "Host": "walcast.example"}).status in (200, 404, 409)
 
 
+def test_a_history_that_somebody_deletes_is_said_to_be_gone(world):
+    client = Client(world.agent())
+    fill(world, 20)
+    position = world.position()
+    epoch, last = position["epoch"], int(position["sync_id"])
+    assert client.delta("ws:1", epoch, last - 1).status == 200
+    world.client.delete("walcast:log:ws:1")
+    refused = client.delta("ws:1", epoch, last - 1)
+    assert (refused.status, refused.said["reason"]) == (409, "trimmed") and "is gone" in refused.said["detail"]
+    assert client.delta("ws:1", epoch, last).status == 200  # It lacks nothing,
+    assert client.delta("ws:unknown", epoch, last - 1).status == 200  # nor does a channel that never was.
+
+
 # --- the command ---
 
 def test_the_command_says_the_same(world):
@@ -474,6 +511,9 @@ def test_the_command_says_the_same(world):
     assert shown.returncode == 3 and shown.stdout == "" and "not provable: the epoch is" in shown.stderr
     assert world.walcast("delta", "ws:1", "--epoch", "e", "--after", "x").returncode == 2
     assert world.walcast("delta", "--epoch", "e", "--after", "1").returncode == 2
+    for channels, says in ((["ws:1", "ws:1"], "is given twice"), (["walcast:control"], "control is always read")):
+        wrong = world.walcast("delta", *channels, "--epoch", "e", "--after", "1")
+        assert wrong.returncode == 2 and says in wrong.stderr
     world.client.delete("walcast:position")
     gone = world.walcast("delta", "ws:1", "--epoch", "e", "--after", "1")
     assert gone.returncode == 1 and "there is no walcast:position" in gone.stderr

@@ -43,6 +43,19 @@ struct Case {
     HistoryPage page;
 };
 
+TEST(Delta, IsNotProvableWhereSomebodyDeletedTheHistory) {
+    DeltaRequest request{.channels = {"a", "control"}, .epoch = "k3", .after = {10, 10}};
+    HistoryPage page{.epoch = "k3", .sync_id = 20, .floor = 5};
+    page.following = {"", ""};
+    EXPECT_EQ(prove(request, page).status, Delta::Status::complete);
+
+    page.is_gone = {true, false};
+    EXPECT_EQ(prove(request, page).status, Delta::Status::trimmed);
+
+    request.after = {20, 20};
+    EXPECT_EQ(prove(request, page).status, Delta::Status::complete);
+}
+
 TEST(Delta, IsCompleteWhenTheFirstEntryFollowsOnTheKnownId) {
     for (SyncId previous : {10, 9, 0}) {
         auto delta = Case({10, 10}).entry(0, message(previous, 20)).prove();

@@ -53,6 +53,9 @@ TEST(HttpRoutes, RefuseOtherPathsAndMethods) {
 
     for (const auto* path : {"/", "", "/open/", "/ope", "/OPEN", "open", "*", "//open"})
         EXPECT_EQ(taken(routes, {.method = "GET", .path = path}), "404") << path;
+    auto refused = std::get<HttpResponse>(routes.find({.method = "GET", .path = "/"}));
+    EXPECT_EQ(refused.body, "{\"error\":\"not found\"}\n");
+    EXPECT_EQ(refused.content_type, "application/json");
     EXPECT_EQ(taken(routes, {.method = "POST", .path = "/open"}), "405 Allow: GET, HEAD");
     EXPECT_EQ(taken(routes, {.method = "get", .path = "/open"}), "405 Allow: GET, HEAD");
     EXPECT_EQ(taken(routes, {.method = "PUT", .path = "/closed"}), "405 Allow: GET, HEAD, POST");

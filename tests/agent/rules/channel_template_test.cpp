@@ -62,6 +62,23 @@ TEST(ChannelTemplate, KnowsWhichNamesItCanMake) {
     EXPECT_TRUE(can_make("walcast:control", "walcast:control"));
 }
 
+TEST(ChannelTemplate, KnowsHowNamesCanBegin) {
+    auto can_begin = [](std::string_view text, std::string_view beginning) {
+        return parse_channel_template(text).can_begin_with(beginning);
+    };
+
+    EXPECT_TRUE(can_begin("w:receipt:{a}", "w:receipt:"));
+    EXPECT_TRUE(can_begin("w:receipt:", "w:receipt:"));
+    EXPECT_TRUE(can_begin("{a}:receipt:{b}", "w:receipt:"));
+    EXPECT_TRUE(can_begin("w:rec{a}:x", "w:receipt:"));
+    EXPECT_TRUE(can_begin("{a}", "wal"));
+    EXPECT_TRUE(can_begin("wal", ""));
+    EXPECT_FALSE(can_begin("w:receipt", "w:receipt:"));
+    EXPECT_FALSE(can_begin("w:receipts:{a}", "w:receipt:"));
+    EXPECT_FALSE(can_begin("{a}", "w:receipt:"));
+    EXPECT_FALSE(can_begin("x:receipt:{a}", "w:receipt:"));
+}
+
 TEST(ChannelTemplate, ReadsAColumnTwice) {
     EXPECT_EQ(show("{id}-{id}"), "<id>[-]<id>");
 }

@@ -155,8 +155,18 @@ TEST(RecentTransactions, RefuseWhatMayHaveBeenPublishedBeforeTheStart) {
     EXPECT_FALSE(is_refused(recent, snapshot_of(100)));
 }
 
-TEST(RecentTransactions, RefuseASnapshotOfWhoHasWritten) {
+TEST(RecentTransactions, RefuseWhatTheServerHasNotComeTo) {
     RecentTransactions recent(snapshot_of(100));
+    recent.committed(104, 1, 1);  // What was written after a snapshot was taken.
+
+    EXPECT_FALSE(is_refused(recent, snapshot_of(104)));
+    EXPECT_TRUE(is_refused(recent, snapshot_of(110)));
+    EXPECT_TRUE(is_refused(recent, snapshot_of(18446744073709551615U)));
+    EXPECT_TRUE(is_refused(recent, snapshot_of(18446744073709551615U, {101})));
+}
+
+TEST(RecentTransactions, RefuseASnapshotOfWhoHasWritten) {
+    RecentTransactions recent(snapshot_of(110));
 
     // Its own xid is not among those that run, though it is below all that have ended.
     EXPECT_TRUE(is_refused(recent, {.xmin = 105, .xmax = 110, .running = {}}));
