@@ -369,22 +369,20 @@ TEST_F(LogicalMessages, GiveReceiptsAtOnceOfWhatIsAboveAllThatIsKept) {
 }
 
 // Of what was sent before a restart only the position is left.
-TEST_F(LogicalMessages, GiveReceiptsOfWhatWasSaidBeforeARestart){
-    auto begin_again =
-        [&] {
-            say("walcast:event", R"({"mutationId":"n"})");
-            say("walcast:event", R"({"mutationId":"r","rejected":true})");
-            say("walcast:event", R"({"mutationId":"wrong","rejected":1})");
-        say("walcast:event", R"({"mutationId":"large","data":")" + std::string(1000, 'x') + ""
-        } ");
-};
-begin_again();
-restart();
-begin_again();
-insert("1", "a");
-commit();
+TEST_F(LogicalMessages, GiveReceiptsOfWhatWasSaidBeforeARestart) {
+    auto begin_again = [&] {
+        say("walcast:event", R"({"mutationId":"n"})");
+        say("walcast:event", R"({"mutationId":"r","rejected":true})");
+        say("walcast:event", R"({"mutationId":"wrong","rejected":1})");
+        say("walcast:event", R"({"mutationId":"large","data":")" + std::string(1000, 'x') + "\"}");
+    };
+    begin_again();
+    restart();
+    begin_again();
+    insert("1", "a");
+    commit();
 
-EXPECT_EQ(lines(), (Lines{R"(sync r:a @45 |{"syncId":45)", "receipt n committed @45 "}));
+    EXPECT_EQ(lines(), (Lines{R"(sync r:a @45 |{"syncId":45)", "receipt n committed @45 "}));
 }
 
 TEST_F(LogicalMessages, DoNotCommitWhatTheTransactionHasRejectedBeforeARestart) {
