@@ -54,7 +54,8 @@ PublishedEvent outbox_event(const TableRule::Outbox& outbox, const Tuple& row) {
     }
     if (auto headers = text_of(outbox.headers, row)) {
         auto json = json_of(*outbox.headers, *headers);
-        if (json[json.find_first_not_of(" \t\r\n")] != '{') throw ValueError("headers is not a JSON object");
+        if (json[json.find_first_not_of(" \t\r\n")] != '{')
+            throw ValueError("headers is not a JSON object");
         event.add_field("headers", json);
     }
     auto rejected = text_of(outbox.rejected, row);

@@ -253,7 +253,7 @@ TableRule::Outbox Fitting::make_outbox() const {
         return find_outbox();
     } catch (const SetupError& error) {
         return {.misfit =
-                    fmt::format("{}: give the table that column, or name another one in [outbox]",
+                    fmt::format("{}: give the table such a column, or name another one in [outbox]",
                                 error.what())};
     }
 }

@@ -391,17 +391,18 @@ INSTANTIATE_TEST_SUITE_P(
                   "walcast.toml:3:21: channels: a row could make \"walcast:control\""},
         WrongFile{"ChannelThatCouldBeAReceipt",
                   "[[rule]]\ntable = \"s.t\"\nchannels = [\"walcast:receipt:{name}\"]",
-                  "walcast.toml:3:13: channels: a row could make \"walcast:receipt:\" of "
+                  "walcast.toml:3:14: channels: a row could make \"walcast:receipt:\" of "
                   "\"walcast:receipt:{name}\", which is walcast's own by [redis] prefix: begin it "
                   "with other text, as \"rows:walcast:receipt:{name}\""},
         WrongFile{"ChannelThatCouldBeAHistory",
                   "[redis]\nprefix = \"a-\"\n[[rule]]\ntable = \"s.t\"\nchannels = "
                   "[\"{b}log:{c}\"]",
-                  "walcast.toml:5:13: channels: a row could make \"a-log:\""},
+                  "walcast.toml:5:14: channels: a row could make \"a-log:\""},
         WrongFile{"OutputWhoseChannelCouldBeAReceipt",
                   "[[rule]]\ntable = \"s.t\"\nchannels = [\"walcast:receipt\"]\n[[output]]\n"
                   "envelope = \"ably\"\nchannel = \"{channel}:x\"",
-                  "channel: a row could make \"walcast:receipt:\" of it"},
+                  "walcast.toml: [[output]] 1: channel: a row could make \"walcast:receipt:\" of "
+                  "it"},
         WrongFile{"ControlCharacterInAPrefix", "[redis]\nchannel_prefix = \"a\\n\"",
                   "walcast.toml:2:1: redis.channel_prefix: "}),
     [](const auto& tested) { return std::string(tested.param.name); });

@@ -180,8 +180,13 @@ protected:
     OutboxOfNamedUuids() : OutboxOfUuids({.sequence_id = "sequence_id"}) {}
 };
 
-TEST_F(OutboxOfNamedUuids, IsRefused) {
-    EXPECT_THROW(written(row.change()), SetupError);
+TEST_F(OutboxOfNamedUuids, IsSetAside) {
+    written(row.change());
+
+    ASSERT_EQ(batch.messages.size(), 1U);
+    EXPECT_EQ(batch.messages[0].kind, Message::Kind::dead_letter);
+    auto letter = std::string(batch.text(batch.messages[0].body_begin, batch.messages[0].body_end));
+    EXPECT_NE(letter.find("is no integer"), std::string::npos) << letter;
 }
 
 }  // namespace walcast

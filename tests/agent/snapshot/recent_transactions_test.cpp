@@ -166,7 +166,8 @@ TEST(RecentTransactions, RefuseWhatTheServerHasNotComeTo) {
 }
 
 TEST(RecentTransactions, RefuseASnapshotOfWhoHasWritten) {
-    RecentTransactions recent(snapshot_of(110));
+    RecentTransactions recent(snapshot_of(100));
+    recent.committed(110, 1, 1);
 
     // Its own xid is not among those that run, though it is below all that have ended.
     EXPECT_TRUE(is_refused(recent, {.xmin = 105, .xmax = 110, .running = {}}));
