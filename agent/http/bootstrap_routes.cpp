@@ -196,7 +196,10 @@ asio::awaitable<HttpResponse> answer_bootstrap(std::shared_ptr<BootstrapService>
     }
     // Who asks may do so again and again.
     constexpr milliseconds log_interval{5'000};
-    if (status >= 500 && Clock::now() - service->refusal_logged_at >= log_interval) {
+    auto is_logged =
+        why == service->refusal_logged && Clock::now() - service->refusal_logged_at < log_interval;
+    if (status >= 500 && !is_logged) {
+        service->refusal_logged = why;
         service->refusal_logged_at = Clock::now();
         service->log.warn("bootstrap refused status={} error={}", status, quoted(why));
     }

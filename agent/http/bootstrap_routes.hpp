@@ -23,6 +23,7 @@ struct BootstrapService {
     std::function<std::vector<Rule>()> rules;
     Log& log;
     unsigned running = 0;
+    std::string refusal_logged = {};
     Clock::time_point refusal_logged_at = {};
 
     bool is_full() const;
