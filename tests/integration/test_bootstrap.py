@@ -311,8 +311,9 @@ def test_only_the_head_of_a_bootstrap_reads_nothing(world):
 @pytest.mark.skipif(int(os.environ.get("WALCAST_PG", 15)) < 17, reason="it has no such timeout: WALCAST_PG=17")
 def test_a_transaction_timeout_ends_no_bootstrap(world):
     world.sql(f"alter database {world.db} set transaction_timeout = '300ms'")
-    with world.connect(options="-c transaction_timeout=0") as connection, connection.cursor() as cursor:
+    with world.connect() as connection, connection.cursor() as cursor:
         port = port_of(world.agent())
+        cursor.execute("set transaction_timeout = 0")
         cursor.execute("begin; lock table accounts in access exclusive mode")
         found = []
         reading = threading.Thread(target=lambda: found.append(bootstrap(port, ["all"])))

@@ -312,7 +312,7 @@ def test_an_event_in_a_streamed_transaction_that_was_sent_before_stops_nobody(wo
     """Sent whole and in Redis, but not yet confirmed, when the agent ended: it comes again, in parts now."""
     one = world()
     one.agents[-1].kill9()
-    one.agent(config_text=one.config(streaming=False).replace("[redis]\n", "[redis]\nconfirm_delay = \"1h\"\n"))
+    one.agent(config_text=one.config(streaming=False).replace("[redis]\n", "[redis]\nconfirm_delay = \"60s\"\n"))
     one.transaction(rows(1, 2000), """select pg_logical_emit_message(true, 'walcast:event', '{"channel":"c","name":"n","data":1}')""")
     one.settle()
     one.agents[-1].kill9()
