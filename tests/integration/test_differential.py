@@ -204,7 +204,12 @@ def judge(world, readers):
             text = first_difference(wanted, found)
             if text:
                 failures.append(Failure(f"{reader.name} differs", text))
-    return failures + replica_failures(world, base.items)
+    return failures + replica_failures(world, base.items, without_old_rows(base.agent.log()))
+
+
+def without_old_rows(log):
+    """Tables with partitions that do not log what the table's own identity would: there an update resets the model."""
+    return set(re.findall(r"table=app\.(.*) has a partition whose replica identity lacks columns", log))
 
 
 def common_views(ours, theirs, variant):
@@ -268,12 +273,15 @@ def shown(value):
     return text if len(text) < 120 else f"{text[:60]}… ({len(text)})"
 
 
-def replica_failures(world, items):
-    """Applies the actions and compares with the tables."""
-    rows, problems = replica_of(items)
+def replica_failures(world, items, may_be_reset=frozenset()):
+    """Applies the actions and compares with the tables; but for models that a client has to fetch afresh in between."""
+    fetched = {item.model for item in items if item.kind == "reset: unroutable"} & may_be_reset
+    rows, problems = replica_of([item for item in items if item.model not in fetched])
     parts = "attnames::text[], rowfilter" if MAJOR >= 15 else "null, null"
     published = world.sql(f"select schemaname, tablename, {parts} from pg_publication_tables where pubname = 'walcast'")
     for schema, table, *part in published:
+        if table in fetched:
+            continue
         truth = sorted(json.dumps(row, sort_keys=True) for row in table_rows(world, schema, table, *part))
         copy = sorted(json.dumps(canonical(without_generated(row)), sort_keys=True) for row in rows.pop(table, {}).values())
         missing, stray = list((collections.Counter(truth) - collections.Counter(copy)).elements()), list(

@@ -45,8 +45,12 @@ struct Case {
 
 TEST(Delta, IsNotProvableWhereSomebodyDeletedTheHistory) {
     DeltaRequest request{.channels = {"a", "control"}, .epoch = "k3", .after = {10, 10}};
-    HistoryPage page{.epoch = "k3", .sync_id = 20, .floor = 5};
-    page.following = {"", ""};
+    HistoryPage page{.epoch = "k3",
+                     .sync_id = 20,
+                     .floor = 5,
+                     .entries = {},
+                     .following = {"", ""},
+                     .is_gone = {}};
     EXPECT_EQ(prove(request, page).status, Delta::Status::complete);
 
     page.is_gone = {true, false};
