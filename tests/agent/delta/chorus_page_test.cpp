@@ -42,15 +42,15 @@ static const UuidParts cursor{.clock = Timestamp{std::chrono::milliseconds{0x01a
                               .sync_id = 0x410,
                               .ordinal = 0};
 
-struct Case {
-    explicit Case(std::optional<UuidParts> until = std::nullopt,
-                  std::size_t bytes_max = std::size_t{1} << 20U)
+struct PageCase {
+    explicit PageCase(std::optional<UuidParts> until = std::nullopt,
+                      std::size_t bytes_max = std::size_t{1} << 20U)
         : page({.model = "todos", .after = cursor, .until = until, .bytes_max = bytes_max},
                [](std::string& out, std::string_view id) {
                    if (id == "broken") throw ValueError("broken");
                    out += fmt::format(R"({{"id":{}}})", id);
                }) {}
-    Case& add(const std::string& text) {
+    PageCase& add(const std::string& text) {
         page.add(text);
         return *this;
     }
@@ -77,7 +77,7 @@ struct Case {
 using Operations = std::vector<std::string>;
 
 TEST(ChorusPage, HasHarmonicsAsTheyAreLive) {
-    auto page = Case()
+    auto page = PageCase()
                     .add(message(0x411, put(0x411, "7")))
                     .add(message(0x412, removal(0x412, "8"), "04:10:25"))
                     .finish();
@@ -94,7 +94,7 @@ TEST(ChorusPage, HasHarmonicsAsTheyAreLive) {
 }
 
 TEST(ChorusPage, SaysOfEachRecordTheLastOnly) {
-    EXPECT_EQ(Case()
+    EXPECT_EQ(PageCase()
                   .add(message(0x413, put(0x411, "7") + ',' + put(0x412, "8") + ',' +
                                           put(0x413, "7", "", "todos", "update")))
                   .add(message(0x415, removal(0x414, "8") + ',' + put(0x415, "9")))
@@ -102,19 +102,19 @@ TEST(ChorusPage, SaysOfEachRecordTheLastOnly) {
                   .add(message(0x417, put(0x417, "9")))
                   .operations(),
               (Operations{"update 7", "delete 8", "update 9"}));
-    EXPECT_EQ(Case().operations(), Operations{});
+    EXPECT_EQ(PageCase().operations(), Operations{});
 }
 
 TEST(ChorusPage, BeginsInTheMidstOfAMessage) {
     EXPECT_EQ(
-        Case()
+        PageCase()
             .add(message(0x411, put(0x409, "6") + ',' + put(0x410, "7") + ',' + put(0x411, "8")))
             .operations(),
         Operations{"update 8"});
 }
 
 TEST(ChorusPage, HasNothingOfOtherModelsNorEvents) {
-    EXPECT_EQ(Case()
+    EXPECT_EQ(PageCase()
                   .add(message(0x411, put(0x411, "7", "", "notes")))
                   .add(R"({"type":"event","epoch":"k3","prevSyncId":1,"lastSyncId":1042,)"
                        R"("name":"todos","rejected":true,"data":{"sync":[]}})")
@@ -124,33 +124,34 @@ TEST(ChorusPage, HasNothingOfOtherModelsNorEvents) {
 }
 
 TEST(ChorusPage, IsRefusedAfterAReset) {
-    EXPECT_EQ(Case().add(reset(0x411, "todos")).operations(), Operations{"reset"});
-    EXPECT_EQ(Case().add(reset(0x411, "")).operations(), Operations{"reset"});
+    EXPECT_EQ(PageCase().add(reset(0x411, "todos")).operations(), Operations{"reset"});
+    EXPECT_EQ(PageCase().add(reset(0x411, "")).operations(), Operations{"reset"});
 }
 
 // Its client would lose the columns; the rows that it fetches afresh have them.
 TEST(ChorusPage, IsRefusedWhereARowIsNotWholeAtTheEnd) {
     for (const auto* more : {R"(,"unchanged":["body"])", R"(,"dataKind":"delta")"}) {
-        EXPECT_EQ(Case().add(message(0x411, put(0x411, "7", more))).operations(),
+        EXPECT_EQ(PageCase().add(message(0x411, put(0x411, "7", more))).operations(),
                   Operations{"incomplete"});
-        EXPECT_EQ(
-            Case().add(message(0x412, put(0x411, "7", more) + ',' + put(0x412, "7"))).operations(),
-            Operations{"update 7"});
+        EXPECT_EQ(PageCase()
+                      .add(message(0x412, put(0x411, "7", more) + ',' + put(0x412, "7")))
+                      .operations(),
+                  Operations{"update 7"});
     }
-    EXPECT_EQ(Case().add(message(0x411, removal(0x411, "broken"))).operations(),
+    EXPECT_EQ(PageCase().add(message(0x411, removal(0x411, "broken"))).operations(),
               Operations{"incomplete"});
 }
 
 TEST(ChorusPage, LeavesOutWhatIsTooLargeAsLiveHarmonicsDo) {
     EXPECT_EQ(
-        Case()
+        PageCase()
             .add(message(0x412, put(0x411, "7") + ',' + put(0x412, "7", R"(,"omitted":["body"])")))
             .operations(),
         Operations{"update 7"});
 }
 
 TEST(ChorusPage, TakesTheLastIdWhereHistoriesCoverEachOther) {
-    EXPECT_EQ(Case()
+    EXPECT_EQ(PageCase()
                   .add(message(0x414, put(0x411, "6") + ',' + put(0x414, "7")))
                   .add(message(0x415, removal(0x413, "7") + ',' + put(0x415, "8")))
                   .operations(),
@@ -159,7 +160,7 @@ TEST(ChorusPage, TakesTheLastIdWhereHistoriesCoverEachOther) {
 
 TEST(ChorusPage, GivesIdsThatRiseAboveTheCursor) {
     // The clock of the server went back.
-    auto page = Case()
+    auto page = PageCase()
                     .add(message(0x411, put(0x411, "7"), "03:00:00"))
                     .add(message(0x412, put(0x412, "8") + ',' + put(0x412, "9"), "04:10:24.9"))
                     .add(message(0x413, put(0x413, "1"), "04:10:23"))
@@ -180,7 +181,7 @@ TEST(ChorusPage, GivesIdsThatRiseAboveTheCursor) {
 
 TEST(ChorusPage, EndsWhereItIsToldTo) {
     UuidParts until{.clock = cursor.clock, .sync_id = 0x412, .ordinal = 255};
-    Case one(until);
+    PageCase one(until);
     one.add(message(0x413, put(0x412, "7") + ',' + put(0x413, "8"))).add(reset(0x414, "todos"));
 
     EXPECT_EQ(one.operations(), Operations{"update 7"});
@@ -191,17 +192,17 @@ TEST(ChorusPage, EndsWhereItIsToldTo) {
 TEST(ChorusPage, StaysAtACursorThatIsFurther) {
     UuidParts until{.clock = cursor.clock, .sync_id = 0x409, .ordinal = 255};
 
-    EXPECT_EQ(Case(until).add(message(0x411, put(0x411, "7"))).finish(),
+    EXPECT_EQ(PageCase(until).add(message(0x411, put(0x411, "7"))).finish(),
               R"({"latest_harmonic_id":"01a1fc4c-5ae5-7000-8000-000000041000","harmonics":[]})"
               "\n");
 }
 
 TEST(ChorusPage, IsBoundedByWhatItHolds) {
-    Case one({}, 2000);
+    PageCase one({}, 2000);
     for (SyncId id = 0x411; id < 0x500; ++id) one.add(message(id, put(id, "7")));
     EXPECT_EQ(one.operations(), Operations{"update 7"});
 
-    Case many({}, 2000);
+    PageCase many({}, 2000);
     for (SyncId id = 0x411; id < 0x500; ++id) many.add(message(id, put(id, fmt::to_string(id))));
     EXPECT_EQ(many.operations(), Operations{"too_large"});
 }
