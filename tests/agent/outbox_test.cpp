@@ -47,6 +47,15 @@ protected:
         return lines_of(batch);
     }
 
+    // The dead letter that this row becomes.
+    std::string letter_of(const Change& change) {
+        written(change);
+        EXPECT_EQ(batch.messages.size(), 1U);
+        const auto& message = batch.messages.at(0);
+        EXPECT_EQ(message.kind, Message::Kind::dead_letter);
+        return std::string(batch.text(message.body_begin, message.body_end));
+    }
+
     Relation table = outbox_table();
     RouterFixture routers;
     BatchBuilder builder{routers.router, {}};
@@ -105,11 +114,8 @@ TEST_F(Outbox, IgnoresThatRowsChangeAndGo) {
 TEST_F(Outbox, SetsRowsAsideThatNobodyWouldHear) {
     auto row = insert_of(table).with("sequence_id", "1").with("name", "lost");
 
-    written(row.change());
+    auto letter = letter_of(row.change());
 
-    ASSERT_EQ(batch.messages.size(), 1U);
-    EXPECT_EQ(batch.messages[0].kind, Message::Kind::dead_letter);
-    auto letter = std::string(batch.text(batch.messages[0].body_begin, batch.messages[0].body_end));
     EXPECT_NE(letter.find("it names no channel"), std::string::npos) << letter;
     EXPECT_NE(letter.find("\"name\":\"lost\""), std::string::npos) << letter;
 }
@@ -133,11 +139,8 @@ TEST_F(OutboxOfOtherNames, TakesColumnsByTheirNamesAndTextAsAString) {
 TEST_F(OutboxOfOtherNames, SetsAsideRowsOfATableThatLacksANamedColumn) {
     auto row = insert_of(table).with("sequence_id", "1").with("channel", "c");
 
-    written(row.change());
+    auto letter = letter_of(row.change());
 
-    ASSERT_EQ(batch.messages.size(), 1U);
-    EXPECT_EQ(batch.messages[0].kind, Message::Kind::dead_letter);
-    auto letter = std::string(batch.text(batch.messages[0].body_begin, batch.messages[0].body_end));
     EXPECT_NE(letter.find("public.outbox: no column \"topic\""), std::string::npos) << letter;
     EXPECT_NE(letter.find("name another one in [outbox]"), std::string::npos) << letter;
     EXPECT_NE(letter.find(R"("channel":"c")"), std::string::npos) << letter;
@@ -181,11 +184,8 @@ protected:
 };
 
 TEST_F(OutboxOfNamedUuids, IsSetAside) {
-    written(row.change());
+    auto letter = letter_of(row.change());
 
-    ASSERT_EQ(batch.messages.size(), 1U);
-    EXPECT_EQ(batch.messages[0].kind, Message::Kind::dead_letter);
-    auto letter = std::string(batch.text(batch.messages[0].body_begin, batch.messages[0].body_end));
     EXPECT_NE(letter.find("is no integer"), std::string::npos) << letter;
 }
 
