@@ -4,6 +4,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <poll.h>
@@ -106,6 +107,10 @@ int run_loop(const std::function<asio::awaitable<void>(asio::any_io_executor)>& 
     asio::signal_set signals(loop, SIGINT, SIGTERM);
     asio::signal_set hang_ups(loop, SIGHUP);
     // Asio's handlers only wake the loop, which may not turn.
+    // The thread in which Asio looks names up begins here, while all are held, and so never takes
+    // one: at the end it would outlive the handlers.
+    asio::ip::tcp::resolver names(loop);
+    names.async_resolve("127.0.0.1", "0", [](const auto&, const auto&) {});
     for (auto signal : {SIGINT, SIGTERM}) pass_on = set_handler(signal, on_stop);
     set_handler(SIGALRM, on_alarm);
     let_through(ours());

@@ -1,5 +1,5 @@
 // A reader of a real agent for tests/integration/test_delta.py: live messages come as lines on standard input, deltas over HTTP.
-// The tables were empty at the first position. At the end of input the rows and events go to standard output.
+// The tables were empty at the first position. When it has them it says so. At the end of input the rows and events go to standard output.
 import { createInterface } from 'node:readline';
 import { WalcastReader, httpDelta } from '../../deploy/examples/walcast-reader.mjs';
 
@@ -21,6 +21,7 @@ const reader = new WalcastReader({
   failed: (error) => { console.error(error); process.exit(1); },
 });
 await reader.catchUp();
+console.log('ready');
 for await (const line of createInterface({ input: process.stdin })) {
   const { channel, message } = JSON.parse(line);
   reader.receive(channel, message);

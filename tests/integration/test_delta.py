@@ -533,6 +533,7 @@ def test_the_example_reader_follows_a_real_agent(world):
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         with Subscriber(world.redis) as subscriber:
+            assert reader.stdout.readline() == "ready\n"
             sent = 0
 
             def pass_on():
