@@ -85,8 +85,10 @@ asio::awaitable<void> Pipeline::ask(std::chrono::milliseconds limit) {
                 "postgres: no answer about a table that the stream holds, or its transaction is "
                 "not visible yet, as with a synchronous standby that is away");
         router_.forget();
-        asked_for_.push_back(relation);
-        if (described.is_incomplete) decoder_->learn(*table);
+        if (described.is_incomplete)
+            decoder_->learn(*table);
+        else
+            asked_for_.push_back(relation);
         if (described.is_incomplete || repeated_id_) decode(message_, message_start_);
     }
 }
